@@ -1,0 +1,67 @@
+/* forest.h - a forest of random-projection trees (Dasgupta & Freund 2008; splits by 2-means as in Annoy), and best-first search
+ * over all its trees with one budget of candidates.
+ *
+ * A tree splits its rows by hyperplanes between two sampled means until at most `leaf_max` are left. Deterministic: one random
+ * stream for each (seed, tree, node), so the same rows in the same order give the same bytes for any number of threads.
+ * Differs from Annoy: rows are scored once however many trees find them (a visited bitmap, so search_k counts distinct rows);
+ * a split worse than 90/10 is replaced by a cut at the median of the projections, identical rows are halved, so depth is bounded;
+ * hamming picks the most balanced of a few sampled bits.
+ *
+ * The forest of a segment is four flat arrays, written to the segment and mapped back as they are (little-endian). */
+#ifndef ENGINE_FOREST_H
+#define ENGINE_FOREST_H
+
+#include "worker/engine/rows.h"
+
+enum { FOREST_LEAF_MAX = 64 };
+
+/* 16 bytes. A split: left and right are node numbers. A leaf: count > 0, `left` is its first place in the tree's order. */
+struct forest_node {
+	uint32_t left, right;
+	uint32_t count;     /* rows of a leaf; 0 for a split */
+	float offset;       /* margin = direction . row + offset; left is margin <= 0. hamming: the bit number as u32 in the same bytes */
+};
+_Static_assert(sizeof(struct forest_node) == 16, "part of the segment format");
+
+/* The flat arrays. Node numbers run through all trees; split number s (the s-th split by node number, stored in dirs_of) has
+ * its direction at dirs + dir * dir_stride. */
+struct forest_view {
+	uint32_t n, trees, nodes, dirs;
+	const uint32_t *roots;           /* [trees] */
+	const struct forest_node *node;  /* [nodes] */
+	const uint32_t *dir_of;          /* [nodes] direction number of a split, UINT32_MAX for leaves and hamming */
+	const float *dir;                /* [dirs x dir_floats]; dot: one more component, the augmented one */
+	uint32_t dir_floats;             /* row length: dim (dot: dim + 1) rounded up to 16 */
+	const uint32_t *order;           /* [trees x n] row numbers in leaf order, tree by tree */
+	float dot_max_norm2;             /* dot: the largest norm2, for the augmented component sqrt(max - norm2) */
+};
+
+struct forest_params { uint32_t trees; uint64_t seed; };
+
+struct forest; /* a built forest in memory */
+
+/* Build over rows (liveness is ignored: pass only rows to keep). Trees and the upper splits of each run on the runner.
+ * `progress` (may be NULL) counts up to trees * n. Stopped by the pulse: STATUS_CANCELLED. n may be 0 (no nodes). Memory:
+ * at most 12 bytes x n x trees plus the directions. */
+MUST_CHECK enum status forest_build(const struct rows *rows, const struct forest_params *params, struct runner *runner,
+	_Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret);
+void forest_free(struct forest **f);
+struct forest_view forest_as_view(const struct forest *f);
+/* Renumber the rows so that tree 0's order becomes 0, 1, 2, ...; ret_new_of_old[n] tells how (the caller then moves the rows). */
+void forest_renumber(struct forest *f, uint32_t *ret_new_of_old);
+
+/* True if every number in it is in range and every tree reaches every row exactly once: a view over mapped bytes must pass
+ * before it is searched. Plain and slow (reads everything). */
+bool forest_check(const struct forest_view *f, enum metric metric, uint32_t dim);
+
+/* Per-thread memory of searches over forests of up to n rows; grows by itself. */
+struct forest_scratch;
+MUST_CHECK enum status forest_scratch_new(struct forest_scratch **ret);
+void forest_scratch_free(struct forest_scratch **s);
+
+/* Inspect leaves best-first over all trees until `budget` distinct live rows were scored (the leaf at hand is finished, so at most one leaf
+ * more), or everything was. budget >= n answers exactly. STATUS_NO_MEMORY leaves top and work untouched. */
+MUST_CHECK enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget,
+	const struct pulse *pulse, struct forest_scratch *scratch, struct topk *top, struct search_work *work);
+
+#endif

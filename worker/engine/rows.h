@@ -1,0 +1,53 @@
+/* rows.h - what the engine searches: a borrowed block of rows, the queries against it, and when to stop.
+ *
+ * The engine is pure arithmetic: no files, sockets or clocks, threads only through a runner. All structs are plain views;
+ * whoever fills them in keeps the memory alive and unchanged during the call. */
+#ifndef ENGINE_ROWS_H
+#define ENGINE_ROWS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/runner.h"
+#include "common/status.h"
+#include "common/topk.h"
+#include "common/vec.h"
+
+/* n rows of one element type, row r at base + r * stride (stride a multiple of 64, base aligned to 64, padding zero). */
+struct rows {
+	enum metric metric;
+	uint32_t dim;
+	uint32_t n;
+	size_t stride;
+	const uint8_t *base;
+	const float *norm2; /* [n] vec_norm2 of each row, for angular and dot; NULL otherwise */
+	const uint64_t *ids; /* [n] user ids */
+	/* Row r is live at sequence `at` iff dead_at is NULL, or dead_at[r] == 0 (never died) or dead_at[r] > at. Written by the
+	 * shard's writer thread meanwhile, hence atomic (relaxed is enough: `at` was published after). */
+	const _Atomic uint64_t *dead_at;
+	uint64_t at;
+};
+static inline const void *rows_row(const struct rows *r, uint32_t i) { return r->base + (size_t)i * r->stride; }
+static inline bool rows_live(const struct rows *r, uint32_t i)
+{
+	if (!r->dead_at) return true;
+	uint64_t dead = atomic_load_explicit(&r->dead_at[i], memory_order_relaxed);
+	return dead == 0 || dead > r->at;
+}
+/* 64-byte multiple that holds a stored row of this metric. */
+size_t rows_stride(enum metric m, uint32_t dim);
+
+/* Asked now and then inside the loops (at least every few thousand distances): true means stop with the best so far.
+ * Also the place where a thread shows that it is alive. NULL stop: never. */
+struct pulse { bool (*stop)(void *arg); void *arg; };
+static inline bool pulse_stop(const struct pulse *p) { return p && p->stop && p->stop(p->arg); }
+
+/* One stored query row (aligned to 64, padded with zeros) with its norm. */
+struct query { const void *row; float norm2; };
+
+/* What a search did, added to by each call. */
+struct search_work { uint64_t candidates; /* distinct rows scored */ bool truncated; /* stopped by the pulse before its effort was spent */ };
+
+#endif
