@@ -1,0 +1,219 @@
+"""Bad input of every kind gets one clear sentence and an error, and loses nothing."""
+import json
+import os
+import random
+import socket
+import struct
+import time
+import unittest
+
+import msgpack
+import numpy
+import zmq
+
+import cluster
+
+
+class CommandLine(unittest.TestCase):
+    """Each misuse: an exit code, one sentence on stderr, nothing on stdout."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.c = cluster.Cluster(workers=1)
+        cls.c.wait_ready()
+        cls.c.grove("create", "items", "--dim", 3, "--metric", "euclidean", check=0)
+        cls.c.grove("put", "items", "--id", 1, "--vector", "[1,2,3]", check=0)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.c.close()
+
+    def refused(self, *arguments, code=None, sentence=""):
+        done = self.c.grove(*arguments)
+        self.assertNotEqual(done.returncode, 0, arguments)
+        if code is not None:
+            self.assertEqual(done.returncode, code, (arguments, done.stderr))
+        self.assertIn(sentence, done.stderr, arguments)
+        self.assertLessEqual(len(done.stderr.strip().splitlines()), 3, done.stderr)
+        self.assertEqual(done.stdout, "", arguments)
+
+    def file(self, name, content):
+        path = os.path.join(self.c.folder, name)
+        with open(path, "wb") as f:
+            f.write(content)
+        return path
+
+    def test_wrong_requests(self):
+        self.refused("create", "items", "--dim", 3, "--metric", "euclidean", sentence="exists")
+        self.refused("create", "other", "--dim", 3, "--metric", "cosine", sentence="cosine")
+        self.refused("create", "other", "--dim", 0, "--metric", "dot", sentence="dim")
+        self.refused("create", "other", "--dim", 65537, "--metric", "dot", sentence="65536")
+        self.refused("create", "Bad_Name!", "--dim", 3, "--metric", "dot", sentence="name")
+        self.refused("create", "other", "--dim", 3, "--metric", "dot", "--shards", 4097, sentence="4096")
+        self.refused("create", "other", "--dim", 3, "--metric", "dot", "--trees", 10001, sentence="10000")
+        self.refused("search", "nowhere", "--id", 1, "-k", 1, code=3, sentence="nowhere")
+        self.refused("search", "items", "--id", 99, "-k", 1, code=3, sentence="99")
+        self.refused("search", "items", "--vector", "[1,2]", "-k", 1, sentence="3")
+        self.refused("search", "items", "--vector", "[1,2,NaN]", "-k", 1)
+        self.refused("search", "items", "--vector", "[1,2,1e39]", "-k", 1)
+        self.refused("search", "items", "--vector", "nonsense", "-k", 1)
+        self.refused("search", "items", "--vector", "[1,2,3]", "-k", 0)
+        self.refused("search", "items", "--vector", "[1,2,3]", "-k", 1048577, sentence="1048576")
+        self.refused("search", "items", "-k", 1, code=2)
+        self.refused("put", "items", "--id", 5, "--vector", "[1,2]", sentence="3")
+        self.refused("put", "items", "--id", -1, "--vector", "[1,2,3]")
+        self.refused("put", "items", "--id", 2**64, "--vector", "[1,2,3]")
+        self.refused("get", "items", "--id", 77, code=3)
+        self.refused("serch", code=2, sentence="search")
+        self.refused("--endpoint", "tcp://127.0.0.1:1", "list", "--timeout", 500, code=69)
+        self.assertEqual(json.loads(self.c.grove("get", "items", "--id", 1, "--json", check=0).stdout)["vector"], [1, 2, 3])
+
+    def test_the_limits_themselves_are_allowed(self):
+        self.c.grove("create", "wide", "--dim", 65536, "--metric", "dot", check=0)
+        self.c.grove("create", "n" * 63, "--dim", 1, "--metric", "dot", check=0)
+        self.refused("create", "n" * 64, "--dim", 1, "--metric", "dot", sentence="63")
+        self.c.grove("search", "items", "--vector", "[1,2,3]", "-k", 1048576, "--exact", check=0)
+        for item in (2**53 + 1, 2**64 - 1):
+            self.c.grove("put", "items", "--id", item, "--vector", "[9,9,9]", check=0)
+            shown = self.c.grove("search", "items", "--id", item, "-k", 1, "--exact", "--json", check=0).stdout
+            self.assertIn(json.loads(shown)["ids"][0], (2**53 + 1, 2**64 - 1))
+            self.c.grove("delete", "items", "--id", item, check=0)
+            self.refused("get", "items", "--id", item, code=3)
+
+    def test_broken_files_of_every_format(self):
+        good = {
+            "a.npy": b"\x93NUMPY\x01\x00\x76\x00" + (b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }").ljust(117) + b"\n" + struct.pack("<6f", *range(6)),
+            "a.fvecs": struct.pack("<i3fi3f", 3, 1, 2, 3, 3, 4, 5, 6),
+            "a.idx": b"\x00\x00\x08\x02" + struct.pack(">II", 2, 3) + bytes(range(6)),
+            "a.csv": b"1,2,3\n4,5,6\n",
+        }
+        for name, content in good.items():
+            self.c.grove("import", "items", self.file(name, content), "--start-id", 1000, check=0)
+            if not name.endswith("csv"):
+                self.refused("import", "items", self.file("cut-" + name, content[:-2]))
+                self.refused("import", "items", self.file("head-" + name, content[:3]))
+            self.refused("import", "items", self.file("empty-" + name, b""))
+        self.refused("import", "items", self.file("ragged.csv", b"1,2,3\n4,5\n"), sentence="2")
+        self.refused("import", "items", self.file("words.csv", b"1,2,3\na,b,c\n"), sentence="2")
+        self.refused("import", "items", self.file("nan.csv", b"1,2,nan\n"))
+        self.refused("import", "items", self.file("dim.fvecs", struct.pack("<i2f", 2, 1, 2)), sentence="3")
+        self.refused("import", "items", self.file("mixed.fvecs", struct.pack("<i3fi2f", 3, 1, 2, 3, 2, 4, 5)))
+        self.refused("import", "items", self.file("huge.npy", good["a.npy"].replace(b"(2, 3)", b"(9999999999999, 3)")))
+        self.refused("import", "items", os.path.join(self.c.folder, "missing.npy"))
+        self.refused("import", "items", self.file("a.unknown", b"what is this"))
+
+
+class Wire(unittest.TestCase):
+    """Garbage on every socket; the cluster goes on answering others."""
+
+    def works(self, c):
+        with c.client() as client:
+            [answer] = client.search("items", numpy.ones((1, 3), numpy.float32), k=1, exact=True)
+            self.assertEqual(answer.ids.tolist(), [1])
+
+    def test_garbage_on_every_socket_disturbs_nobody(self):
+        chance = random.Random(cluster.SEED)
+        with cluster.Cluster(workers=1) as c:
+            with c.client() as client:
+                client.create("items", dim=3, metric="euclidean", shards=2)
+                client.upsert("items", [1], numpy.ones((1, 3), numpy.float32))
+            valid = msgpack.packb({"v": 1, "id": 5, "op": "search", "index": "items", "k": 1})
+            frames = [b"", b"\xdd\x0f\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\x81" * 60, b"\x91" * 60000, valid[:-1], valid + b"x",
+                      msgpack.packb([1]), msgpack.packb({"v": 2, "id": 1, "op": "hello"}), msgpack.packb({"v": 1, "id": 1, "op": "explode"}),
+                      msgpack.packb({"v": 1, "id": 1, "op": "search", "index": "items", "k": 1, "timeout_ms": 2**40}),
+                      b"\x00" * 70000, b"\xff" * 100]
+            context = zmq.Context()
+            for port in (c.client_port, c.worker_port):
+                s = context.socket(zmq.DEALER)
+                s.setsockopt(zmq.LINGER, 0)
+                s.connect(f"tcp://127.0.0.1:{port}")
+                for frame in frames:
+                    s.send_multipart([frame])
+                    s.send_multipart([frame, b"abc", b""])
+                for _ in range(2000):
+                    mutated = bytearray(valid)
+                    mutated[chance.randrange(len(mutated))] = chance.randrange(256)
+                    s.send_multipart([bytes(mutated), bytes(chance.randrange(256) for _ in range(chance.randrange(40)))])
+                s.send_multipart([valid] * 30)
+                s.send_multipart([b""] * 9)
+                # Raw TCP: not even ZeroMQ.
+                with socket.create_connection(("127.0.0.1", port)) as raw:
+                    raw.sendall(bytes(chance.randrange(256) for _ in range(1000)))
+                with socket.create_connection(("127.0.0.1", port)) as raw:
+                    raw.sendall(b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + b"\x00" * 48)
+                time.sleep(0.2)
+                s.close()
+            # One frame past the limit: the connection ends, the server does not.
+            s = context.socket(zmq.DEALER)
+            s.setsockopt(zmq.LINGER, 0)
+            s.connect(c.endpoint)
+            s.send_multipart([valid, b"\x00" * (17 << 20)])
+            time.sleep(0.3)
+            s.close()
+            context.term()
+            self.works(c)
+            self.assertTrue(all(p.alive() for p in c.processes()))
+
+    def test_malformed_requests_are_answered_with_a_code_and_a_sentence(self):
+        with cluster.Cluster(workers=1) as c, c.client() as client:
+            client.create("items", dim=3, metric="euclidean", shards=2)
+            row = numpy.ones(3, numpy.float32).tobytes()
+            cases = [
+                ("unsupported", dict(op="explode")),
+                ("not_found", dict(op="search", index="nowhere", k=1, frames=[row])),
+                ("bad_request", dict(op="search", index="items", k=1, frames=[row[:-1]])),
+                ("bad_request", dict(op="search", index="items", k=1, frames=[numpy.array([1, 2, numpy.nan], numpy.float32).tobytes()])),
+                ("limit", dict(op="search", index="items", k=2**20 + 1, frames=[row])),
+            ]
+            for code, case in cases:
+                with self.assertRaises(cluster.Error) as caught:
+                    client.raw(**case)
+                self.assertEqual(caught.exception.code, code, caught.exception)
+                self.assertGreater(len(caught.exception.reply["text"]), 10)
+
+    def test_a_client_that_never_reads_harms_nobody(self):
+        with cluster.Cluster(workers=1) as c:
+            with c.client() as client:
+                client.create("items", dim=3, metric="euclidean", shards=2)
+                client.upsert("items", [1], numpy.ones((1, 3), numpy.float32))
+            context = zmq.Context()
+            s = context.socket(zmq.DEALER)
+            s.setsockopt(zmq.LINGER, 0)
+            s.setsockopt(zmq.RCVHWM, 1)
+            s.setsockopt(zmq.RCVBUF, 4096)
+            s.connect(c.endpoint)
+            request = msgpack.packb({"v": 1, "id": 1, "op": "status"})
+            for _ in range(20000):
+                try:
+                    s.send(request, zmq.NOBLOCK)
+                except zmq.Again:
+                    time.sleep(0.0005)
+            self.works(c)
+            s.close()
+            context.term()
+
+    def test_more_than_the_bound_is_busy_and_the_rest_is_whole(self):
+        with cluster.Cluster(workers=1) as c, c.client() as client:
+            random = numpy.random.default_rng(cluster.SEED)
+            rows = random.standard_normal((20000, 64)).astype(numpy.float32)
+            client.create("items", dim=64, metric="euclidean", shards=2)
+            for start in range(0, len(rows), 5000):
+                client.upsert("items", numpy.arange(start, start + 5000), rows[start:start + 5000])
+            sent = [client.search_send("items", rows[i:i + 1], k=5, exact=True, timeout_ms=30000) for i in range(600)]
+            outcomes = {"busy": 0, "ok": 0}
+            for _ in sent:
+                reply = client.search_receive(30)
+                if isinstance(reply, cluster.Error):
+                    self.assertEqual(reply.code, "busy")
+                    outcomes["busy"] += 1
+                else:
+                    number, [answer] = reply
+                    self.assertTrue(answer.complete)
+                    self.assertEqual(answer.ids[0], sent.index(number), "a poorer answer called complete")
+                    outcomes["ok"] += 1
+            print("| 600 searches at once:", outcomes)
+            self.assertGreater(outcomes["busy"], 0)
+            self.assertGreater(outcomes["ok"], 0)
+
+
+cluster.run()
