@@ -1,0 +1,84 @@
+/* vec_avx512.c - the kernels for AVX-512 (F, BW, VL, DQ): 4 registers of 16 floats are the 64 lanes; a rest is loaded under a mask.
+ * With GROVE_AVX512_BY_SIMDE the tests compile this same source for any processor, so that it runs where there is no AVX-512. */
+#include "common/vec_kernels.h"
+
+#ifdef GROVE_AVX512_BY_SIMDE
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <string.h>
+typedef uint16_t __mmask16;
+static inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const float *p) /* SIMDe 0.7.4 has none */
+{
+	float kept[16] = {0};
+	for (int i = 0; i < 16; i++)
+		if (mask >> i & 1) kept[i] = p[i];
+	return _mm512_loadu_ps(kept);
+}
+#define vec_kernels_avx512 vec_kernels_avx512_by_simde
+extern const struct vec_kernels vec_kernels_avx512_by_simde;
+#else
+#include <immintrin.h>
+#endif
+#include <string.h>
+
+enum { REGISTERS = 4, WIDTH = 16, LANES = REGISTERS * WIDTH };
+
+typedef __m512 (*step_fn)(__m512 sum, __m512 a, __m512 b);
+
+static inline __m512 step_dot(__m512 sum, __m512 a, __m512 b) { return _mm512_add_ps(sum, _mm512_mul_ps(a, b)); }
+
+static inline __m512 step_l2(__m512 sum, __m512 a, __m512 b)
+{
+	__m512 d = _mm512_sub_ps(a, b);
+	return _mm512_add_ps(sum, _mm512_mul_ps(d, d));
+}
+
+static inline __m512 step_l1(__m512 sum, __m512 a, __m512 b) { return _mm512_add_ps(sum, _mm512_abs_ps(_mm512_sub_ps(a, b))); }
+
+/* Ones for the first `n` of 16 elements. */
+static inline __mmask16 mask_of(long n) { return n <= 0 ? 0 : n >= WIDTH ? 0xffff : (__mmask16)((1u << n) - 1); }
+
+static inline float fold(const __m512 sum[REGISTERS])
+{
+	__m512 all = _mm512_add_ps(_mm512_add_ps(sum[0], sum[2]), _mm512_add_ps(sum[1], sum[3]));
+	float lane[WIDTH];
+
+	memcpy(lane, &all, sizeof(lane));
+	for (int width = WIDTH / 2; width > 0; width /= 2)
+		for (int l = 0; l < width; l++) lane[l] = lane[l] + lane[l + width];
+	return lane[0];
+}
+
+static inline __attribute__((always_inline)) float run(step_fn step, const float *a, const float *b, size_t n)
+{
+	__m512 sum[REGISTERS];
+
+	for (int r = 0; r < REGISTERS; r++) sum[r] = _mm512_setzero_ps();
+	for (; n >= LANES; n -= LANES, a += LANES, b += LANES)
+		for (int r = 0; r < REGISTERS; r++) sum[r] = step(sum[r], _mm512_loadu_ps(a + r * WIDTH), _mm512_loadu_ps(b + r * WIDTH));
+	if (n > 0)
+		for (int r = 0; r < REGISTERS; r++) {
+			__mmask16 mask = mask_of((long)n - r * WIDTH);
+			sum[r] = step(sum[r], _mm512_maskz_loadu_ps(mask, a + r * WIDTH), _mm512_maskz_loadu_ps(mask, b + r * WIDTH));
+		}
+	return fold(sum);
+}
+
+static float avx512_dot(const float *a, const float *b, size_t n) { return run(step_dot, a, b, n); }
+static float avx512_l2(const float *a, const float *b, size_t n) { return run(step_l2, a, b, n); }
+static float avx512_l1(const float *a, const float *b, size_t n) { return run(step_l1, a, b, n); }
+
+static uint32_t avx512_hamming(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	uint64_t bits = 0, x, y;
+
+	for (; n >= 8; n -= 8, a += 8, b += 8) {
+		memcpy(&x, a, 8);
+		memcpy(&y, b, 8);
+		bits += (uint64_t)__builtin_popcountll(x ^ y);
+	}
+	for (; n > 0; n--) bits += (uint64_t)__builtin_popcount((unsigned)(*a++ ^ *b++));
+	return (uint32_t)bits;
+}
+
+const struct vec_kernels vec_kernels_avx512 = {"avx512", avx512_dot, avx512_l2, avx512_l1, avx512_hamming};
