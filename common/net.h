@@ -18,8 +18,8 @@ struct net_socket; /* one socket; one thread */
 
 enum net_kind { NET_ROUTER, NET_DEALER };
 
-/* The name of a peer on a ROUTER, made by ZeroMQ; valid while the connection lives; never an identity. */
-struct net_peer { uint8_t size; uint8_t bytes[16]; };
+/* The name of a peer on a ROUTER, made by ZeroMQ or by the peer (at most 255 bytes); valid while the connection lives; never an identity. */
+struct net_peer { uint8_t size; uint8_t bytes[255]; };
 
 struct net_frame { const uint8_t *bytes; size_t size; };
 
