@@ -11,7 +11,8 @@
 
 #include "common/clock.h"
 
-enum { LINE_MAX_BYTES = 2048 };
+/* A pipe takes PIPE_BUF (4,096) bytes whole; a longer write could be mixed with another process's lines. */
+enum { TEXT_MAX_BYTES = 2048, LINE_MAX_BYTES = 4096 };
 
 static const char *program_name = "grove";
 static _Atomic int lowest = LOG_INFO;
@@ -52,7 +53,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 {
 	if ((int)level < atomic_load_explicit(&lowest, memory_order_relaxed)) return;
 
-	char text[LINE_MAX_BYTES], line[2 * LINE_MAX_BYTES + 256];
+	char text[TEXT_MAX_BYTES], line[LINE_MAX_BYTES];
 	va_list args;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
@@ -74,7 +75,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 		used += 3;
 	} else {
 		for (char *c = text; *c; c++)
-			if (*c == '\n') *c = ' ';
+			if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = ' ';
 		used = (size_t)snprintf(line, sizeof(line), "%s.%03uZ %-5s %s[%d]: %s\n", when, (unsigned)(now / 1000 % 1000), level_names[level],
 			program_name, (int)getpid(), text);
 	}

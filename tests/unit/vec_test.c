@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/prng.h"
 #include "common/vec_kernels.h"
@@ -152,9 +154,37 @@ static void only_finite_rows_are_finite(void **state)
 	}
 }
 
+/* vec_kernels() chooses once, so each choice has a process of its own. */
+static int exit_code_with_kernels(const char *name)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		setenv("GROVE_KERNELS", name, 1);
+		freopen("/dev/null", "w", stderr);
+		_exit(strcmp(vec_kernels()->name, name) ? 99 : 0);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void set_that_was_asked_for_is_used_or_the_process_ends(void **state)
+{
+	assert_int_equal(exit_code_with_kernels("scalar"), 0);
+	assert_int_equal(exit_code_with_kernels("abacus"), EXIT_FAILURE);
+	for (size_t i = 0; i < set_count; i++)
+		if (vec_kernels_by_name(sets[i]->name)) assert_int_equal(exit_code_with_kernels(sets[i]->name), 0);
+	static const char *const others[] = {"avx2", "avx512", "neon"};
+	for (size_t i = 0; i < 3; i++)
+		if (!vec_kernels_by_name(others[i])) assert_int_equal(exit_code_with_kernels(others[i]), EXIT_FAILURE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(set_that_was_asked_for_is_used_or_the_process_ends), /* first: nothing is chosen yet */
 		cmocka_unit_test(every_length_and_alignment_gives_the_same_bits),
 		cmocka_unit_test(overflow_and_infinity_sort_last),
 		cmocka_unit_test(distances_are_as_annoy_defines_them),
