@@ -293,15 +293,20 @@ const struct segment_tombstone *segment_tombstones(const struct segment *s, uint
 	return (const struct segment_tombstone *)section(s, SECTION_TOMBSTONES);
 }
 
-static bool is_listed(const char *name, const struct manifest *m)
+/* A temporary file, or a segment that nobody knows. */
+static bool is_stray(const char *name, const struct manifest *m)
 {
 	char listed[SEGMENT_NAME_SIZE];
+	size_t n = strlen(name);
+
+	if (n > 4 && strcmp(name + n - 4, ".tmp") == 0) return true;
+	if (strncmp(name, "seg-", 4) != 0) return false;
 
 	for (uint32_t i = 0; i < m->segment_count; i++) {
 		segment_file_name(m->segments[i].number, listed);
-		if (strcmp(name, listed) == 0) return true;
+		if (strcmp(name, listed) == 0) return false;
 	}
-	return false;
+	return true;
 }
 
 enum status segment_sweep(struct io *io, const char *dir, const struct manifest *m)
@@ -311,7 +316,7 @@ enum status segment_sweep(struct io *io, const char *dir, const struct manifest 
 	enum status status = io->ops->list(io, dir, &names, &count);
 
 	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-		if (strncmp(names[i], "seg-", 4) != 0 || is_listed(names[i], m)) continue;
+		if (!is_stray(names[i], m)) continue;
 		if (!store_path(path, dir, names[i])) status = STATUS_LIMIT;
 		else status = io->ops->remove(io, path);
 		if (status == STATUS_NOT_FOUND) status = STATUS_OK;

@@ -85,7 +85,8 @@ const struct segment_tombstone *segment_tombstones(const struct segment *s, uint
 
 /* "seg-7.grove" */
 void segment_file_name(uint64_t number, char out[SEGMENT_NAME_SIZE]);
-/* Remove what a crash left: temporary files, and segments that the manifest does not list. Only when no build is at work. */
+/* Remove what a crash left in the folder: temporary files (*.tmp, of the log and the manifest too), and segments that the manifest does not
+ * list. Only when nothing else is at work in it. */
 MUST_CHECK enum status segment_sweep(struct io *io, const char *dir, const struct manifest *m);
 
 #endif
