@@ -14,6 +14,7 @@
 #include "worker/engine/rows.h"
 
 enum { FOREST_LEAF_MAX = 64 };
+#define FOREST_NO_BIT UINT32_MAX /* hamming: a split whose rows were halved, since no bit tells them apart */
 
 /* 16 bytes. A split: left and right are node numbers. A leaf: count > 0, `left` is its first place in the tree's order. */
 struct forest_node {
@@ -29,7 +30,7 @@ struct forest_view {
 	uint32_t n, trees, nodes, dirs;
 	const uint32_t *roots;           /* [trees] */
 	const struct forest_node *node;  /* [nodes] */
-	const uint32_t *dir_of;          /* [nodes] direction number of a split, UINT32_MAX for leaves and hamming */
+	const uint32_t *dir_of;          /* [nodes] direction number of a split; UINT32_MAX: leaves, hamming, and rows that were halved (margin 0) */
 	const float *dir;                /* [dirs x dir_floats]; dot: one more component, the augmented one */
 	uint32_t dir_floats;             /* row length: dim (dot: dim + 1) rounded up to 16 */
 	const uint32_t *order;           /* [trees x n] row numbers in leaf order, tree by tree */

@@ -1,0 +1,209 @@
+/* forest_search.c - best-first over all trees. One heap of (priority, node): the priority of a node is the least margin on the way to it, so the
+ * leaves come in the order in which the query would have to move to reach them. A bitmap remembers the rows that were met, so that a row which
+ * several trees offer is scored once; only the words that were touched are cleared. The rows of a leaf are gathered first and asked from memory
+ * ahead of their distances. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/engine/exact.h"
+#include "worker/engine/forest.h"
+#include "worker/engine/split.h"
+
+enum { PREFETCH_AHEAD = 4, PULSE_LEAVES = 16 };
+
+struct waiting { float priority; uint32_t node, tree; };
+
+struct forest_scratch {
+	uint64_t *met;      /* bitmap over rows, all zero between searches */
+	uint32_t *touched;  /* words of it that are not zero */
+	size_t words, touched_count;
+	struct waiting *heap;
+	size_t heap_count, heap_room;
+	float *query;       /* dot: the query at the length of the longest row */
+	size_t query_floats;
+};
+
+enum status forest_scratch_new(struct forest_scratch **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+void forest_scratch_free(struct forest_scratch **scratch)
+{
+	struct forest_scratch *s = *scratch;
+
+	if (!s) return;
+	free(s->met);
+	free(s->touched);
+	free(s->heap);
+	free(s->query);
+	free(s);
+	*scratch = NULL;
+}
+
+static enum status prepare(struct forest_scratch *s, const struct forest_view *f)
+{
+	size_t words = ((size_t)f->n + 63) / 64;
+
+	if (words > s->words) {
+		uint64_t *met = calloc(words, sizeof(*met));
+		uint32_t *touched = malloc(words * sizeof(*touched));
+		if (!met || !touched) {
+			free(met);
+			free(touched);
+			return STATUS_NO_MEMORY;
+		}
+		free(s->met);
+		free(s->touched);
+		s->met = met;
+		s->touched = touched;
+		s->words = words;
+	}
+	/* Every node is pushed at most once: this is all that the heap can need, so that the search itself cannot fail. */
+	if (f->nodes > s->heap_room) {
+		struct waiting *heap = realloc(s->heap, f->nodes * sizeof(*heap));
+		if (!heap) return STATUS_NO_MEMORY;
+		s->heap = heap;
+		s->heap_room = f->nodes;
+	}
+	if (f->dir_floats > s->query_floats) {
+		float *query = realloc(s->query, f->dir_floats * sizeof(float));
+		if (!query) return STATUS_NO_MEMORY;
+		s->query = query;
+		s->query_floats = f->dir_floats;
+	}
+	s->heap_count = 0;
+	return STATUS_OK;
+}
+
+static bool comes_first(const struct waiting *a, const struct waiting *b)
+{
+	return a->priority > b->priority || (a->priority == b->priority && a->node > b->node);
+}
+
+static void heap_push(struct forest_scratch *s, struct waiting w)
+{
+	size_t at = s->heap_count++;
+
+	for (size_t parent; at > 0 && comes_first(&w, &s->heap[parent = (at - 1) / 2]); at = parent) s->heap[at] = s->heap[parent];
+	s->heap[at] = w;
+}
+
+static struct waiting heap_pop(struct forest_scratch *s)
+{
+	struct waiting first = s->heap[0], w = s->heap[--s->heap_count];
+	size_t at = 0;
+
+	for (size_t child; (child = 2 * at + 1) < s->heap_count; at = child) {
+		if (child + 1 < s->heap_count && comes_first(&s->heap[child + 1], &s->heap[child])) child++;
+		if (!comes_first(&s->heap[child], &w)) break;
+		s->heap[at] = s->heap[child];
+	}
+	s->heap[at] = w;
+	return first;
+}
+
+static bool first_meeting(struct forest_scratch *s, uint32_t row)
+{
+	uint64_t *word = &s->met[row / 64], bit = (uint64_t)1 << row % 64;
+
+	if (*word & bit) return false;
+	if (!*word) s->touched[s->touched_count++] = row / 64;
+	*word |= bit;
+	return true;
+}
+
+static void forget(struct forest_scratch *s)
+{
+	for (size_t i = 0; i < s->touched_count; i++) s->met[s->touched[i]] = 0;
+	s->touched_count = 0;
+}
+
+/* The query as the planes see it. dot: as long as the longest row, with the augmented component 0; others: the row itself. */
+static const float *plane_query(const struct forest_view *f, const struct rows *rows, const struct query *query, struct forest_scratch *s)
+{
+	if (rows->metric != METRIC_DOT) return query->row;
+	const float *row = query->row;
+	float scale = query->norm2 > 0 ? sqrtf(f->dot_max_norm2 / query->norm2) : 0;
+	for (uint32_t i = 0; i < f->dir_floats; i++) s->query[i] = i < rows->dim ? row[i] * scale : 0;
+	return s->query;
+}
+
+/* Priorities of the two children of a split for a query that has `least` so far. */
+static void child_priorities(const struct forest_view *f, const struct rows *rows, const void *query, float least, uint32_t node, float *ret_left, float *ret_right)
+{
+	float margin = 0;
+
+	if (rows->metric == METRIC_HAMMING) {
+		uint32_t bit;
+		memcpy(&bit, &f->node[node].offset, sizeof(bit));
+		bool halved = bit == FOREST_NO_BIT, set = !halved && (((const uint8_t *)query)[bit / 8] >> bit % 8 & 1);
+		*ret_left = halved || !set ? least : least - 1;
+		*ret_right = halved || set ? least : least - 1;
+		return;
+	}
+	if (f->dir_of[node] != UINT32_MAX)
+		margin = vec_kernels()->dot(f->dir + (size_t)f->dir_of[node] * f->dir_floats, query, rows->dim) + f->node[node].offset;
+	if (!isfinite(margin)) margin = 0;
+	*ret_left = fminf(least, -margin);
+	*ret_right = fminf(least, margin);
+	if (f->dir_of[node] == UINT32_MAX) *ret_left = *ret_right = least;
+}
+
+static void score_leaf(const struct forest_view *f, const struct rows *rows, const struct query *query, const struct forest_node *leaf, uint32_t tree,
+	struct forest_scratch *s, struct topk *top, struct search_work *work)
+{
+	const uint32_t *order = f->order + (size_t)tree * f->n + leaf->left;
+	uint32_t fresh[FOREST_LEAF_MAX], n = 0;
+
+	for (uint32_t i = 0; i < leaf->count; i++)
+		if (first_meeting(s, order[i]) && rows_live(rows, order[i])) {
+			fresh[n] = order[i];
+			if (n < PREFETCH_AHEAD) __builtin_prefetch(rows_row(rows, fresh[n]));
+			n++;
+		}
+	for (uint32_t i = 0; i < n; i++) {
+		if (i + PREFETCH_AHEAD < n) __builtin_prefetch(rows_row(rows, fresh[i + PREFETCH_AHEAD]));
+		uint32_t row = fresh[i];
+		float raw = vec_raw(rows->metric, rows_row(rows, row), rows->norm2 ? rows->norm2[row] : 0, query->row, query->norm2, rows->dim);
+		if (topk_admits(top, raw)) topk_push(top, (struct hit){.id = rows->ids[row], .raw = raw});
+	}
+	work->candidates += n;
+}
+
+enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget, const struct pulse *pulse,
+	struct forest_scratch *s, struct topk *top, struct search_work *work)
+{
+	uint64_t start = work->candidates;
+	unsigned leaves = 0;
+
+	if (budget >= rows->n || !f->trees) {
+		exact_search(rows, query, 1, pulse, top, work);
+		return STATUS_OK;
+	}
+	enum status status = prepare(s, f);
+	if (status != STATUS_OK) return status;
+	const void *seen_by_planes = plane_query(f, rows, query, s);
+	for (uint32_t t = 0; t < f->trees; t++) heap_push(s, (struct waiting){rows->metric == METRIC_HAMMING ? 0 : FLT_MAX, f->roots[t], t});
+	while (s->heap_count > 0 && work->candidates - start < budget) {
+		struct waiting w = heap_pop(s);
+		const struct forest_node *node = &f->node[w.node];
+		if (node->count) {
+			if (leaves++ % PULSE_LEAVES == 0 && pulse_stop(pulse)) {
+				work->truncated = true;
+				break;
+			}
+			score_leaf(f, rows, query, node, w.tree, s, top, work);
+			continue;
+		}
+		float left, right;
+		child_priorities(f, rows, seen_by_planes, w.priority, w.node, &left, &right);
+		heap_push(s, (struct waiting){left, node->left, w.tree});
+		heap_push(s, (struct waiting){right, node->right, w.tree});
+	}
+	forget(s);
+	return STATUS_OK;
+}
