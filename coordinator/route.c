@@ -1,0 +1,91 @@
+/* route.c - see route.h. */
+#include "coordinator/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum status shard_fault(const struct map_index *index, const struct map_shard *s, enum status status, const char *why, struct report *report)
+{
+	char worker[UUID_TEXT_SIZE];
+	uuid_text(s->worker, worker);
+	return report_set(report, status, "shard %u of index '%s' on worker %s %s", s->number, index->spec.name, worker, why);
+}
+
+enum status route_shard(const struct map_index *index, uint32_t number, const struct membership *members, struct member **ret,
+	struct report *report)
+{
+	const struct map_shard *s = &index->shards[number];
+	struct member *member = membership_find(members, s->worker);
+	if (!member || member->state == WORKER_DEAD)
+		return shard_fault(index, s, STATUS_UNAVAILABLE, "cannot be reached: start that worker again", report);
+	if (s->lost != STATUS_OK) return shard_fault(index, s, s->lost, "is lost or damaged: see `grove status` and that worker's log", report);
+	if (!s->made) return shard_fault(index, s, STATUS_UNAVAILABLE, "is still being made: try again a little later", report);
+	*ret = member;
+	return STATUS_OK;
+}
+
+enum status route_all(const struct map_index *index, const struct membership *members, struct route *ret)
+{
+	uint32_t shards = index->spec.shards;
+	struct route r = {0};
+	uint32_t *group_of = NULL; /* each shard's member's position, or UINT32_MAX */
+	uint32_t *sizes = NULL;
+	enum status status = STATUS_NO_MEMORY;
+	r.numbers = calloc(shards, sizeof(*r.numbers));
+	r.missing = calloc(shards, sizeof(*r.missing));
+	group_of = calloc(shards, sizeof(*group_of));
+	sizes = calloc(members->count + 1, sizeof(*sizes));
+	r.groups = calloc(members->count + 1, sizeof(*r.groups));
+	if (!r.numbers || !r.missing || !group_of || !sizes || !r.groups) goto out;
+	for (uint32_t i = 0; i < shards; i++) {
+		struct member *member;
+		enum status where = route_shard(index, i, members, &member, NULL);
+		group_of[i] = UINT32_MAX;
+		if (where != STATUS_OK) {
+			r.missing[r.missing_count++] = (struct route_missing){i, where};
+			continue;
+		}
+		for (uint32_t m = 0; m < members->count; m++)
+			if (members->members[m] == member) group_of[i] = m;
+		sizes[group_of[i]]++;
+	}
+	uint32_t used = 0;
+	for (uint32_t m = 0; m < members->count; m++) {
+		if (sizes[m] == 0) continue;
+		struct route_group *g = &r.groups[r.group_count++];
+		g->member = members->members[m];
+		g->numbers = r.numbers + used;
+		used += sizes[m];
+		for (uint32_t i = 0; i < shards; i++)
+			if (group_of[i] == m) g->numbers[g->count++] = i;
+	}
+	*ret = r;
+	memset(&r, 0, sizeof(r));
+	status = STATUS_OK;
+out:
+	route_release(&r);
+	free(group_of);
+	free(sizes);
+	return status;
+}
+
+void route_release(struct route *r)
+{
+	free(r->groups);
+	free(r->missing);
+	free(r->numbers);
+	memset(r, 0, sizeof(*r));
+}
+
+uint32_t route_budget(uint32_t search_k, uint32_t k, uint32_t shards)
+{
+	uint32_t floor = k > ROUTE_BUDGET_FLOOR ? k : ROUTE_BUDGET_FLOOR;
+	uint32_t share = search_k / shards + (search_k % shards != 0);
+	return share > floor ? share : floor;
+}
+
+uint32_t route_search_k(uint32_t k, uint32_t trees)
+{
+	uint64_t product = (uint64_t)k * trees;
+	return product > SEARCH_K_MAX ? (uint32_t)SEARCH_K_MAX : (uint32_t)product;
+}
