@@ -114,6 +114,8 @@ void net_close(struct net_socket **s)
 	*s = NULL;
 }
 
+void net_set_linger(struct net_socket *s, int ms) { (void)set_int(s->zmq, ZMQ_LINGER, ms); }
+
 enum status net_bind(struct net_socket *s, const char *endpoint, struct report *report)
 {
 	/* An ipc socket is as private as its owner's files. */

@@ -38,6 +38,8 @@ void net_free(struct net **net); /* after all sockets are closed */
 /* max_frame: bytes past which the peer is disconnected. hwm: messages each way. */
 MUST_CHECK enum status net_open(struct net *net, enum net_kind kind, size_t max_frame, int hwm, struct net_socket **ret);
 void net_close(struct net_socket **s);
+/* Before a clean stop: net_free() waits so long for what was sent already to leave. */
+void net_set_linger(struct net_socket *s, int ms);
 /* A port in use gives STATUS_EXISTS with a sentence. "tcp://127.0.0.1:*" picks a port: net_endpoint() tells. */
 MUST_CHECK enum status net_bind(struct net_socket *s, const char *endpoint, struct report *report);
 MUST_CHECK enum status net_connect(struct net_socket *s, const char *endpoint, struct report *report);

@@ -1,0 +1,131 @@
+/* links.c - see links.h. */
+#include "worker/links.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+enum { LINK_HWM = 1024 };
+
+enum status links_open(struct links *l, const char *const *endpoints, size_t count, struct report *report)
+{
+	enum status status = net_new(&l->net);
+
+	if (status != STATUS_OK) return report_set(report, status, "cannot start ZeroMQ: %s", status_text(status));
+	for (; l->count < count; l->count++) {
+		struct link *link = &l->link[l->count];
+		*link = (struct link){.endpoint = endpoints[l->count]};
+		link->tail = &link->head;
+		status = net_open(l->net, NET_DEALER, PEER_FRAME_MAX, LINK_HWM, &link->socket);
+		if (status != STATUS_OK) return report_set(report, status, "cannot open a socket: %s", status_text(status));
+		status = net_connect(link->socket, link->endpoint, report);
+		if (status != STATUS_OK) {
+			net_close(&link->socket);
+			return status;
+		}
+	}
+	return STATUS_OK;
+}
+
+static void drop_first(struct link *link)
+{
+	struct reply *reply = link->head;
+
+	link->head = reply->next;
+	if (!link->head) link->tail = &link->head;
+	reply_free(&reply);
+}
+
+void links_close(struct links *l)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		while (l->link[i].head) drop_first(&l->link[i]);
+		net_set_linger(l->link[i].socket, 1000);
+		net_close(&l->link[i].socket);
+	}
+	l->count = 0;
+	net_free(&l->net);
+}
+
+uint64_t links_queue(struct links *l, struct reply *list)
+{
+	uint64_t count = 0;
+
+	for (struct reply *next; list; list = next, count++) {
+		struct link *link = &l->link[list->to];
+		next = list->next;
+		list->next = NULL;
+		*link->tail = list;
+		link->tail = &list->next;
+	}
+	return count;
+}
+
+bool links_flush(struct links *l, uint64_t now_us)
+{
+	bool waiting = false;
+
+	for (size_t i = 0; i < l->count; i++) {
+		struct link *link = &l->link[i];
+		while (link->head) {
+			struct encoded *e = &link->head->encoded;
+			enum status status = e->count ? net_send(link->socket, NULL, false, e->frames, e->count) : STATUS_OK;
+			/* No room, or no connection. Whoever asked has given up after so long, so the answer may go too. */
+			if (status == STATUS_BUSY && now_us < link->head->born_us + REPLY_KEEP_US) break;
+			if (status != STATUS_OK) log_debug("an answer for %s was dropped: %s", link->endpoint, status_text(status));
+			drop_first(link);
+		}
+		waiting |= link->head != NULL;
+	}
+	return waiting;
+}
+
+void links_beat(struct links *l, const struct encoded *beat, uint64_t now_us)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		struct link *link = &l->link[i];
+		if (now_us < link->next_beat_us) continue;
+		/* Not connected: the next one will do. */
+		enum status ignored = net_send(link->socket, NULL, false, beat->frames, beat->count);
+		(void)ignored;
+		link->next_beat_us = link->refused ? now_us + BEAT_REFUSED_US : 0;
+	}
+}
+
+static void refuse(struct link *link, uint64_t now_us, const char *why)
+{
+	if (!link->refused) log_error("coordinator %s: %s", link->endpoint, why);
+	link->refused = true;
+	link->welcome = false;
+	link->next_beat_us = now_us + BEAT_REFUSED_US;
+}
+
+void links_welcome(struct links *l, size_t i, const struct cluster_welcome *welcome, struct node *node, struct io *io)
+{
+	struct link *link = &l->link[i];
+	struct report why = {0};
+	char cluster[UUID_TEXT_SIZE];
+
+	uuid_text(welcome->cluster, cluster);
+	if (welcome->refusal.status != STATUS_OK) {
+		refuse(link, clock_us(), report_text(&welcome->refusal));
+		return;
+	}
+	if (uuid_is_zero(node->cluster)) {
+		struct node joined = {.worker = node->worker, .cluster = welcome->cluster};
+		if (node_store(io, &joined, &why) != STATUS_OK) {
+			refuse(link, clock_us(), report_text(&why));
+			return;
+		}
+		*node = joined;
+		log_info("this worker joined cluster %s", cluster);
+	}
+	if (!uuid_equal(node->cluster, welcome->cluster)) {
+		report_set(&why, STATUS_CONFLICT, "it is of cluster %s and this worker of another: use a data folder for each cluster", cluster);
+		refuse(link, clock_us(), report_text(&why));
+		return;
+	}
+	if (!link->welcome) log_info("welcomed by coordinator %s", link->endpoint);
+	link->welcome = true;
+	link->refused = false;
+	link->next_beat_us = 0;
+}
