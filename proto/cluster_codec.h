@@ -16,6 +16,8 @@ void cluster_request_release(struct cluster_request *r);
 MUST_CHECK enum status cluster_reply_encode(const struct cluster_reply *r, struct encoded *ret);
 /* On failure *ret_id has the request id when it could be read (0 otherwise). */
 MUST_CHECK enum status cluster_reply_decode(const struct net_frame *frames, size_t count, struct cluster_reply *ret, uint64_t *ret_id, struct report *report);
+/* Does a decoded reply fit the search it answers? For who knows what was asked: as many queries and shards, no list above k. */
+MUST_CHECK enum status cluster_search_reply_check(const struct cluster_reply *r, uint32_t nq, uint32_t k, uint32_t shard_count, struct report *report);
 void cluster_reply_release(struct cluster_reply *r);
 
 /* Which of the two it is, without decoding the rest: CLUSTER_KIND_COUNT if it is neither. */

@@ -162,7 +162,7 @@ struct client_reply {
 		struct { uint32_t n; const uint8_t *results; uint32_t token_count; const uint8_t *tokens; } write; /* u8[n]; also when not ok */
 		struct { struct items items; const uint8_t *found; } get; /* found: u8[n]; rows not found are zeros */
 		struct client_hits search;
-		struct { struct index_info *indexes; uint32_t count; } list; /* list, describe, create, build: in codec-owned memory */
+		struct { struct index_info *indexes; uint32_t count; } list; /* list, create, build: in codec-owned memory */
 		struct {
 			struct worker_info *workers; uint32_t worker_count;
 			struct index_info *indexes; uint32_t index_count;
