@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster.pb-c.h"
 #include "common/check.h"
 #include "common/cursor.h"
 #include "proto/cluster_codec_wire.h"

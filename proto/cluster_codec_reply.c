@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "cluster.pb-c.h"
 #include "common/cursor.h"
 #include "common/topk.h"
 #include "proto/cluster_codec_wire.h"

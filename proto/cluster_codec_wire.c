@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster.pb-c.h"
 #include "common/cursor.h"
 #include "proto/msgpack_scan.h"
 

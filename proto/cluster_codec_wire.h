@@ -2,11 +2,14 @@
 #ifndef PROTO_CLUSTER_CODEC_WIRE_H
 #define PROTO_CLUSTER_CODEC_WIRE_H
 
-#include "cluster.pb-c.h"
 #include "proto/cluster_codec.h"
 #include "proto/frames.h"
 
-typedef Grove__Cluster__Header pb_header;
+/* Of the generated header, which only the .c files include. */
+struct Grove__Cluster__Header;
+struct Grove__Cluster__Failure;
+struct ProtobufCBinaryData;
+typedef struct Grove__Cluster__Header pb_header;
 
 /* Unpack and check the header frame: size, memory, version, end mark. Freed with wire_header_free(). */
 MUST_CHECK enum status wire_header(const struct net_frame *frames, size_t count, pb_header **ret, struct report *report);
@@ -15,11 +18,11 @@ void wire_header_free(pb_header *h);
 void wire_put_header(struct frames *f, pb_header *h);
 
 MUST_CHECK enum status wire_bad(struct report *report, const char *what);
-MUST_CHECK enum status wire_uuid(ProtobufCBinaryData bytes, const char *what, struct uuid *ret, struct report *report);
-ProtobufCBinaryData wire_uuid_bytes(const struct uuid *u);
+MUST_CHECK enum status wire_uuid(struct ProtobufCBinaryData bytes, const char *what, struct uuid *ret, struct report *report);
+struct ProtobufCBinaryData wire_uuid_bytes(const struct uuid *u);
 /* A UTF-8 text of fewer than `size` bytes, or none. */
 MUST_CHECK enum status wire_text(const char *text, char *out, size_t size, const char *what, struct report *report);
-MUST_CHECK enum status wire_failure(const Grove__Cluster__Failure *in, struct report *ret, struct report *report);
+MUST_CHECK enum status wire_failure(const struct Grove__Cluster__Failure *in, struct report *ret, struct report *report);
 /* The frame at i as n records of `record` bytes. */
 MUST_CHECK enum status wire_frame(const struct net_frame *frames, size_t count, size_t i, const char *what, uint64_t n, size_t record,
 	const uint8_t **ret, struct report *report);
