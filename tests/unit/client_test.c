@@ -1,0 +1,509 @@
+/* client_test.c - libgrove against a scripted server in the same process: a ROUTER that answers, keeps silent, answers late,
+ * answers nonsense, or goes away. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/grove.h"
+#include "common/clock.h"
+#include "common/cursor.h"
+#include "common/net.h"
+#include "proto/client_codec.h"
+
+enum behaviour {
+	ANSWER,	       /* as a coordinator would */
+	SILENT,	       /* takes requests and says nothing */
+	GARBAGE,       /* says nonsense instead */
+	LATE,	       /* answers after LATE_MS */
+	WRONG_COUNT,   /* one outcome or query fewer than asked */
+	TOO_MANY_HITS, /* more than k */
+	MIXED,	       /* of three items: ok, rejected, unknown */
+	REFUSE_BUSY,
+	PARTIAL,	   /* an incomplete search with one hit */
+	HOLD_THEN_REVERSE, /* keeps requests until HOLD of them are there, then answers the last first */
+};
+enum { LATE_MS = 900, HOLD = 5, HITS = 2 };
+
+struct server {
+	struct net *net;
+	char endpoint[64];
+	_Atomic int behaviour;
+	_Atomic int stop, requests;
+	_Atomic uint32_t last_timeout_ms;
+	pthread_t thread;
+	char bind_to[64];
+	_Atomic int bound;
+};
+
+static void send_reply(struct net_socket *socket, const struct net_peer *peer, const struct client_reply *reply)
+{
+	struct encoded e;
+	memset(&e, 0, sizeof(e));
+	assert_int_equal(client_reply_encode(reply, &e), STATUS_OK);
+	enum status ignored = net_send(socket, peer, false, e.frames, e.count);
+	(void)ignored;
+	encoded_release(&e);
+}
+
+/* Ids 2^64 - 1, 2^53 + 1 for every query. */
+static void answer_search(
+	struct net_socket *socket, const struct net_peer *peer, const struct client_request *r, enum behaviour b)
+{
+	static const uint64_t ids[HITS] = {UINT64_MAX, (UINT64_C(1) << 53) + 1};
+	static const float distances[HITS] = {0.5f, 1.5f};
+	uint8_t counts[64 * 4], all_ids[64 * HITS * 8], all_distances[64 * HITS * 4], coverage[64 * COVERAGE_BYTES],
+		missing[MISSING_BYTES];
+	uint32_t nq = r->search.nq - (b == WRONG_COUNT), per = b == TOO_MANY_HITS	 ? 2
+							       : r->search.spec.k < HITS ? r->search.spec.k
+											 : HITS;
+	struct client_reply reply;
+	memset(&reply, 0, sizeof(reply));
+	reply.id = r->id;
+	reply.op = CLIENT_SEARCH;
+	if (b == PARTIAL) {
+		per = 1;
+		report_set(&reply.error, STATUS_INCOMPLETE, "1 of 2 shards did not answer");
+		missing_store(&(struct missing){.shard = 1, .status = STATUS_UNAVAILABLE, .items = 30}, missing);
+		reply.search.missing = missing;
+		reply.search.missing_count = 1;
+	}
+	for (uint32_t q = 0; q < nq; q++) {
+		struct coverage c = {.shards = 2,
+			.answered = b == PARTIAL ? 1 : 2,
+			.failed = b == PARTIAL,
+			.items_total = 60,
+			.items_searched = b == PARTIAL ? 30 : 60,
+			.candidates = 7};
+		store_u32(counts + q * 4, per);
+		coverage_store(&c, coverage + q * COVERAGE_BYTES);
+		for (uint32_t i = 0; i < per; i++) {
+			store_u64(all_ids + (q * per + i) * 8, ids[i]);
+			store_f32(all_distances + (q * per + i) * 4, distances[i]);
+		}
+	}
+	reply.search.nq = nq;
+	reply.search.total = (uint64_t)nq * per;
+	reply.search.counts = counts;
+	reply.search.ids = all_ids;
+	reply.search.distances = all_distances;
+	reply.search.coverage = coverage;
+	send_reply(socket, peer, &reply);
+}
+
+static void answer(struct net_socket *socket, const struct net_peer *peer, const struct client_request *r, enum behaviour b)
+{
+	static const uint8_t fine[64], mixed[3] = {ITEM_OK, ITEM_REJECTED, ITEM_UNKNOWN};
+	struct client_reply reply;
+	memset(&reply, 0, sizeof(reply));
+	reply.id = r->id;
+	reply.op = r->op;
+	if (b == REFUSE_BUSY && r->op != CLIENT_HELLO) {
+		report_set(&reply.error, STATUS_BUSY, "the queue is full");
+		send_reply(socket, peer, &reply);
+		return;
+	}
+	switch (r->op) {
+	case CLIENT_HELLO:
+		reply.hello.version = CLIENT_PROTOCOL_VERSION;
+		snprintf(reply.hello.server, sizeof(reply.hello.server), "scripted 1");
+		break;
+	case CLIENT_UPSERT:
+		reply.write.n = r->upsert.items.n - (b == WRONG_COUNT);
+		reply.write.results = b == MIXED ? mixed : fine;
+		break;
+	case CLIENT_SEARCH: answer_search(socket, peer, r, b); return;
+	default: break; /* an empty list */
+	}
+	send_reply(socket, peer, &reply);
+}
+
+static void serve(struct server *s, struct net_socket *socket, const struct net_message *m)
+{
+	static const uint8_t noise[] = {0xdd, 0x0f, 0xff, 0xff, 0xff, 1, 2, 3};
+	struct client_request r;
+	struct report report;
+	struct buf scratch;
+	uint64_t id;
+	enum behaviour b = (enum behaviour)s->behaviour;
+	buf_init(&scratch, 0);
+	assert_int_equal(client_request_decode(m->frames, m->count, &scratch, &r, &id, &report), STATUS_OK);
+	s->requests++;
+	s->last_timeout_ms = r.timeout_ms;
+	if (r.op == CLIENT_HELLO || (b != SILENT && b != GARBAGE && b != LATE)) {
+		answer(socket, &m->peer, &r, b);
+	} else if (b == GARBAGE) {
+		struct net_frame frames[2] = {{noise, sizeof(noise)}, {noise, 3}};
+		for (size_t n = 1; n <= 2; n++) assert_int_equal(net_send(socket, &m->peer, false, frames, n), STATUS_OK);
+	} else if (b == LATE) {
+		clock_sleep_us(LATE_MS * 1000);
+		answer(socket, &m->peer, &r, ANSWER);
+	}
+	buf_release(&scratch);
+}
+
+static void *server_main(void *context)
+{
+	struct server *s = context;
+	struct net_socket *socket = NULL;
+	struct report report;
+	struct net_message held[HOLD];
+	size_t held_count = 0;
+	assert_int_equal(net_open(s->net, NET_ROUTER, CLIENT_FRAME_MAX, 1000, &socket), STATUS_OK);
+	assert_int_equal(net_bind(socket, s->bind_to, &report), STATUS_OK);
+	assert_int_equal(net_endpoint(socket, s->endpoint, sizeof(s->endpoint)), STATUS_OK);
+	s->bound = 1;
+	while (!s->stop) {
+		struct net_poll item = {.socket = socket, .fd = -1};
+		assert_int_equal(net_wait(&item, 1, 10000), STATUS_OK);
+		for (;;) {
+			struct net_message m;
+			memset(&m, 0, sizeof(m));
+			if (net_receive(socket, &m) != STATUS_OK) break;
+			if (s->behaviour == HOLD_THEN_REVERSE) {
+				memset(&held[held_count], 0, sizeof(held[0]));
+				net_message_move(&held[held_count++], &m);
+				if (held_count == HOLD) {
+					while (held_count) {
+						serve(s, socket, &held[--held_count]);
+						net_message_release(&held[held_count]);
+					}
+				}
+			} else {
+				serve(s, socket, &m);
+			}
+			net_message_release(&m);
+		}
+	}
+	while (held_count) net_message_release(&held[--held_count]);
+	net_close(&socket);
+	return NULL;
+}
+
+static void server_start(struct server *s, const char *bind_to)
+{
+	memset(s, 0, sizeof(*s));
+	snprintf(s->bind_to, sizeof(s->bind_to), "%s", bind_to);
+	assert_int_equal(net_new(&s->net), STATUS_OK);
+	assert_int_equal(pthread_create(&s->thread, NULL, server_main, s), 0);
+	while (!s->bound) clock_sleep_us(1000);
+}
+
+static void server_stop(struct server *s)
+{
+	s->stop = 1;
+	pthread_join(s->thread, NULL);
+	net_free(&s->net);
+}
+
+static grove_client *connect_to(const struct server *s, uint32_t timeout_ms)
+{
+	grove_client *client = NULL;
+	char why[GROVE_TEXT_MAX] = "";
+	int code = grove_open(s->endpoint, 5000, &client, why, sizeof(why));
+	if (code != GROVE_OK) fail_msg("open: %s", why);
+	assert_int_equal(grove_set_timeout(client, timeout_ms), GROVE_OK);
+	return client;
+}
+
+static const float vectors[6] = {1, 2, 3, 4, 5, 6};
+static const uint64_t three_ids[3] = {0, (UINT64_C(1) << 53) + 1, UINT64_MAX};
+static const grove_items three = {.count = 3, .dim = 2, .ids = three_ids, .vectors = vectors};
+
+/* ---- claims ---- */
+
+static void open_without_a_server_is_unavailable_and_names_the_endpoint(void **state)
+{
+	grove_client *client = NULL;
+	char why[GROVE_TEXT_MAX] = "";
+	uint64_t before = clock_us();
+	assert_int_equal(grove_open("tcp://127.0.0.1:1", 300, &client, why, sizeof(why)), GROVE_UNAVAILABLE);
+	assert_null(client);
+	assert_non_null(strstr(why, "tcp://127.0.0.1:1"));
+	assert_in_range(clock_us() - before, 300000, 2500000);
+}
+
+static void hello_tells_the_server(void **state)
+{
+	struct server s;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 1000);
+	assert_string_equal(grove_server(client), "scripted 1");
+	assert_string_equal(grove_message(client), "");
+	assert_int_equal(grove_in_flight(client), 0);
+	grove_close(&client);
+	assert_null(client);
+	server_stop(&s);
+}
+
+static void hits_come_back_with_every_bit_of_their_ids(void **state)
+{
+	struct server s;
+	grove_reply *reply = NULL;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 2000);
+	grove_search_args args = {.queries = 3, .dim = 2, .vectors = vectors, .k = 2};
+	assert_int_equal(grove_search(client, "x", &args, &reply), GROVE_OK);
+	grove_close(&client); /* the reply outlives it */
+	assert_int_equal(reply->hits.queries, 3);
+	assert_int_equal(reply->hits.total, 6);
+	for (uint32_t q = 0; q < 3; q++) {
+		assert_int_equal(reply->hits.offsets[q], 2 * q);
+		assert_true(reply->hits.ids[2 * q] == UINT64_MAX);
+		assert_true(reply->hits.ids[2 * q + 1] == (UINT64_C(1) << 53) + 1);
+		assert_true(reply->hits.distances[2 * q] == 0.5f);
+		assert_int_equal(reply->hits.coverage[q].items_total, 60);
+	}
+	grove_reply_free(&reply);
+	assert_null(reply);
+	assert_int_equal(s.last_timeout_ms, 2000);
+	server_stop(&s);
+}
+
+static void incomplete_search_carries_its_hits_and_what_is_missing(void **state)
+{
+	struct server s;
+	grove_reply *reply = NULL;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 2000);
+	s.behaviour = PARTIAL;
+	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
+	assert_int_equal(grove_search(client, "x", &args, &reply), GROVE_INCOMPLETE);
+	assert_non_null(strstr(grove_message(client), "1 of 2 shards"));
+	assert_int_equal(reply->hits.total, 1);
+	assert_int_equal(reply->hits.missing_count, 1);
+	assert_int_equal(reply->hits.missing[0].shard, 1);
+	assert_int_equal(reply->hits.missing[0].code, GROVE_UNAVAILABLE);
+	assert_int_equal(reply->hits.missing[0].items, 30);
+	grove_reply_free(&reply);
+	grove_close(&client);
+	server_stop(&s);
+}
+
+static void silent_server_makes_a_read_time_out_and_a_write_unknown_after_timeout_and_grace(void **state)
+{
+	struct server s;
+	grove_reply *reply = NULL;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 300);
+	s.behaviour = SILENT;
+	uint64_t before = clock_us();
+	assert_int_equal(grove_list(client, &reply), GROVE_TIMEOUT);
+	assert_in_range(clock_us() - before, 790000, 1500000);
+	grove_reply_free(&reply);
+	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_UNKNOWN);
+	assert_int_equal(reply->outcome_count, 3);
+	for (int i = 0; i < 3; i++) assert_int_equal(reply->outcomes[i], GROVE_ITEM_UNKNOWN);
+	assert_non_null(strstr(grove_message(client), "safe to repeat"));
+	grove_reply_free(&reply);
+	assert_int_equal(grove_in_flight(client), 0);
+	grove_close(&client);
+	server_stop(&s);
+}
+
+static void garbage_is_dropped_and_the_handle_stays_usable(void **state)
+{
+	struct server s;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 100);
+	s.behaviour = GARBAGE;
+	assert_int_equal(grove_list(client, NULL), GROVE_TIMEOUT);
+	assert_int_equal(grove_dropped_messages(client), 2);
+	s.behaviour = ANSWER;
+	assert_int_equal(grove_list(client, NULL), GROVE_OK);
+	grove_close(&client);
+	server_stop(&s);
+}
+
+static void late_answer_never_meets_another_request(void **state)
+{
+	struct server s;
+	grove_reply *reply = NULL;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 100);
+	s.behaviour = LATE;
+	assert_int_equal(grove_list(client, NULL), GROVE_TIMEOUT);
+	s.behaviour = ANSWER;
+	assert_int_equal(grove_set_timeout(client, 5000), GROVE_OK);
+	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
+	assert_int_equal(grove_search(client, "x", &args, &reply), GROVE_OK);
+	assert_int_equal(reply->hits.total, 2);
+	assert_int_equal(grove_dropped_messages(client), 1);
+	grove_reply_free(&reply);
+	grove_close(&client);
+	server_stop(&s);
+}
+
+static void answers_that_do_not_fit_the_question_are_refused(void **state)
+{
+	struct server s;
+	grove_reply *reply = NULL;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 2000);
+	grove_search_args args = {.queries = 2, .dim = 2, .vectors = vectors, .k = 2};
+	s.behaviour = WRONG_COUNT;
+	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_UNSUPPORTED);
+	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_UNKNOWN); /* who knows what it did */
+	assert_int_equal(reply->outcome_count, 3);
+	assert_int_equal(reply->outcomes[2], GROVE_ITEM_UNKNOWN);
+	grove_reply_free(&reply);
+	s.behaviour = TOO_MANY_HITS;
+	args.k = 1;
+	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_UNSUPPORTED);
+	grove_close(&client);
+	server_stop(&s);
+}
+
+static void outcomes_are_told_item_by_item_and_the_whole_is_not_ok(void **state)
+{
+	struct server s;
+	grove_reply *reply = NULL;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 2000);
+	s.behaviour = MIXED;
+	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_UNKNOWN);
+	assert_int_equal(reply->outcomes[0], GROVE_ITEM_OK);
+	assert_int_equal(reply->outcomes[1], GROVE_ITEM_REJECTED);
+	assert_int_equal(reply->outcomes[2], GROVE_ITEM_UNKNOWN);
+	grove_reply_free(&reply);
+	s.behaviour = REFUSE_BUSY;
+	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_BUSY);
+	assert_int_equal(reply->outcome_count, 3);
+	assert_int_equal(reply->outcomes[0], GROVE_ITEM_REJECTED);
+	grove_reply_free(&reply);
+	s.behaviour = ANSWER;
+	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_OK);
+	grove_reply_free(&reply);
+	grove_close(&client);
+	server_stop(&s);
+}
+
+static void answers_may_come_in_any_order(void **state)
+{
+	struct server s;
+	grove_ticket tickets[HOLD], first = 0;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 3000);
+	s.behaviour = HOLD_THEN_REVERSE;
+	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
+	for (uint32_t i = 0; i < HOLD; i++) {
+		args.queries = 1 + i % 3;
+		assert_int_equal(grove_search_submit(client, "x", &args, &tickets[i]), GROVE_OK);
+	}
+	assert_int_equal(grove_in_flight(client), HOLD);
+	assert_int_equal(grove_poll(client, 3000, &first), GROVE_OK);
+	assert_true(first == tickets[HOLD - 1]);
+	for (uint32_t i = 0; i < HOLD; i++) {
+		grove_reply *reply;
+		assert_int_equal(grove_wait(client, tickets[i], &reply), GROVE_OK);
+		assert_int_equal(reply->hits.queries, 1 + i % 3);
+		grove_reply_free(&reply);
+	}
+	assert_int_equal(grove_poll(client, 0, &first), GROVE_NOT_FOUND);
+	assert_int_equal(grove_wait(client, tickets[0], NULL), GROVE_NOT_FOUND); /* a ticket is good for once */
+	grove_close(&client);
+	server_stop(&s);
+}
+
+static void one_past_the_bound_in_flight_is_busy_at_once(void **state)
+{
+	struct server s;
+	grove_ticket ticket, first = 0;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 2000);
+	s.behaviour = SILENT;
+	for (int i = 0; i < GROVE_IN_FLIGHT_MAX; i++) {
+		assert_int_equal(grove_list_submit(client, &ticket), GROVE_OK);
+		if (i == 0) first = ticket;
+	}
+	assert_int_equal(grove_list_submit(client, &ticket), GROVE_BUSY);
+	assert_non_null(strstr(grove_message(client), "64"));
+	assert_int_equal(grove_poll(client, 10, &ticket), GROVE_TIMEOUT);
+	grove_forget(client, first);
+	assert_int_equal(grove_list_submit(client, &ticket), GROVE_OK);
+	grove_close(&client); /* with 64 open */
+	server_stop(&s);
+}
+
+static void handle_comes_back_after_the_server_was_restarted(void **state)
+{
+	struct server s, again;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 8000);
+	char endpoint[64];
+	snprintf(endpoint, sizeof(endpoint), "%s", s.endpoint);
+	server_stop(&s);
+	clock_sleep_us(50000);
+	assert_int_equal(grove_set_timeout(client, 300), GROVE_OK);
+	grove_reply *reply = NULL;
+	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_UNAVAILABLE); /* never sent: certainly not applied */
+	assert_int_equal(reply->outcomes[0], GROVE_ITEM_REJECTED);
+	grove_reply_free(&reply);
+	assert_int_equal(grove_set_timeout(client, 8000), GROVE_OK);
+	server_start(&again, endpoint);
+	assert_int_equal(grove_upsert(client, "x", &three, NULL), GROVE_OK);
+	assert_int_equal(again.requests, 1);
+	grove_close(&client);
+	server_stop(&again);
+}
+
+static void wrong_calls_are_refused_before_anything_is_sent(void **state)
+{
+	struct server s;
+	grove_ticket ticket = 7;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 1000);
+	int requests = s.requests;
+	grove_search_args neither = {.queries = 1, .k = 1},
+			  both = {.queries = 1, .k = 1, .dim = 2, .vectors = vectors, .ids = three_ids};
+	assert_int_equal(grove_search_submit(client, "x", &neither, &ticket), GROVE_USAGE);
+	assert_int_equal(grove_search_submit(client, "x", &both, &ticket), GROVE_USAGE);
+	grove_search_args mode = {.queries = 1, .k = 1, .dim = 2, .vectors = vectors, .mode = 9};
+	assert_int_equal(grove_search_submit(client, "x", &mode, &ticket), GROVE_UNSUPPORTED);
+	assert_int_equal(grove_drop_submit(client, "Not/A/Name", &ticket), GROVE_BAD_REQUEST);
+	assert_int_equal(grove_drop_submit(client, NULL, &ticket), GROVE_USAGE);
+	grove_items no_vectors = {.count = 1, .dim = 2, .ids = three_ids};
+	assert_int_equal(grove_upsert_submit(client, "x", &no_vectors, &ticket), GROVE_USAGE);
+	grove_items too_many = {.count = BATCH_ITEMS_MAX + 1, .dim = 2, .ids = three_ids, .vectors = vectors};
+	assert_int_equal(grove_upsert_submit(client, "x", &too_many, &ticket), GROVE_LIMIT);
+	static const float not_finite[2] = {1, INFINITY};
+	grove_items infinite = {.count = 1, .dim = 2, .ids = three_ids, .vectors = not_finite};
+	assert_int_not_equal(grove_upsert_submit(client, "x", &infinite, &ticket), GROVE_OK);
+	assert_int_equal(grove_set_timeout(client, 0), GROVE_LIMIT);
+	assert_int_equal(grove_set_timeout(client, 600001), GROVE_LIMIT);
+	assert_int_equal(grove_set_timeout(client, 600000), GROVE_OK);
+	assert_true(ticket == 7);
+	assert_true(grove_message(client)[0]);
+	assert_int_equal(grove_in_flight(client), 0);
+	clock_sleep_us(50000);
+	assert_int_equal(s.requests, requests);
+	grove_close(&client);
+	server_stop(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(open_without_a_server_is_unavailable_and_names_the_endpoint),
+		cmocka_unit_test(hello_tells_the_server),
+		cmocka_unit_test(hits_come_back_with_every_bit_of_their_ids),
+		cmocka_unit_test(incomplete_search_carries_its_hits_and_what_is_missing),
+		cmocka_unit_test(silent_server_makes_a_read_time_out_and_a_write_unknown_after_timeout_and_grace),
+		cmocka_unit_test(garbage_is_dropped_and_the_handle_stays_usable),
+		cmocka_unit_test(late_answer_never_meets_another_request),
+		cmocka_unit_test(answers_that_do_not_fit_the_question_are_refused),
+		cmocka_unit_test(outcomes_are_told_item_by_item_and_the_whole_is_not_ok),
+		cmocka_unit_test(answers_may_come_in_any_order),
+		cmocka_unit_test(one_past_the_bound_in_flight_is_busy_at_once),
+		cmocka_unit_test(handle_comes_back_after_the_server_was_restarted),
+		cmocka_unit_test(wrong_calls_are_refused_before_anything_is_sent),
+	};
+	return cmocka_run_group_tests_name("client", tests, NULL, NULL);
+}
