@@ -1,0 +1,130 @@
+/* commands.c - the table of commands: one row is all that the program knows of a verb. */
+#include "client/cli/verbs.h"
+
+#define ANY_NUMBER SIZE_MAX
+
+const struct option common_options[] = {
+	{"endpoint", 0, "ENDPOINT", "the coordinator; default: GROVE_ENDPOINT, else tcp://127.0.0.1:7600", false},
+	{"timeout", 0, "MS", "how long one request may take, 1 to 600000", false},
+	{"json", 0, NULL, "machine-readable output on stdout", false},
+	{"no-color", 0, NULL, "no colours (also: the environment variable NO_COLOR)", false},
+	{"help", 'h', NULL, "this text", false},
+	{0, 0, 0, 0, 0},
+};
+
+static const struct option no_options[] = {{0, 0, 0, 0, 0}};
+
+static const struct example up_examples[] = {
+	{"grove up --workers 2", "a coordinator and two workers, with data in ~/.local/share/grove"},
+	{"grove up --workers 4 --data ./trial --port 7700", "another cluster beside it: clients at 7700, workers at 7701"},
+	{0, 0},
+};
+static const struct option up_options[] = {
+	{"workers", 0, "N", "how many workers to start, 1 to 64; default 2", false},
+	{"data", 0, "DIR", "where everything is stored; default $XDG_DATA_HOME/grove", false},
+	{"port", 0, "PORT", "the clients' port; workers connect to the next one; default 7600", false},
+	{0, 0, 0, 0, 0},
+};
+
+static const struct example create_examples[] = {
+	{"grove create clothes --dim 784 --metric euclidean", "one shard for each worker that is present, 10 trees"},
+	{"grove create words --dim 300 --metric angular --shards 8 --trees 20 --seed 7", "all of it chosen"},
+	{0, 0},
+};
+static const struct option create_options[] = {
+	{"dim", 0, "D", "numbers in a vector, 1 to 65536", false},
+	{"metric", 0, "M", "angular, euclidean, manhattan, hamming or dot", false},
+	{"shards", 0, "S", "parts, 1 to 4096; default: the workers present", false},
+	{"trees", 0, "T", "trees of a forest, 1 to 10000; default 10", false},
+	{"seed", 0, "N", "for the random choices of the build; default 0", false},
+	{0, 0, 0, 0, 0},
+};
+
+static const struct example put_examples[] = {
+	{"grove put points --id 7 --vector '[0.5, 1, -2]'", "insert or replace item 7"},
+	{"grove put points --key boot-42 --vector '[1, 0, 0]' --payload '{\"label\": \"boot\"}'", "an item addressed by a key"},
+	{0, 0},
+};
+static const struct option put_options[] = {
+	{"id", 0, "N", "the item's id, 0 to 18446744073709551615", false},
+	{"key", 0, "K", "instead of an id: 1 to 255 bytes", false},
+	{"vector", 0, "JSON", "an array of numbers; 0 and 1 for a hamming index", false},
+	{"payload", 0, "JSON", "an object that get and search return, at most 64 KiB", false},
+	{0, 0, 0, 0, 0},
+};
+
+static const struct example get_examples[] = {
+	{"grove get points --id 7", "its vector and payload"},
+	{"grove get points --id 7 8 9 --json", "three items, a JSON object a line"},
+	{0, 0},
+};
+static const struct example delete_examples[] = {
+	{"grove delete points --id 7", "item 7 never comes back"},
+	{"grove delete points --id 7 8 9", "three items"},
+	{0, 0},
+};
+static const struct option id_options[] = {
+	{"id", 0, "N", "an id; more may follow", true},
+	{0, 0, 0, 0, 0},
+};
+
+static const struct example build_examples[] = {
+	{"grove build clothes", "build the forest of every shard"},
+	{"grove build clothes --trees 40", "more trees: better answers for the same effort, more memory"},
+	{0, 0},
+};
+static const struct option build_options[] = {
+	{"trees", 0, "T", "trees of a forest, 1 to 10000; default: the index's own", false},
+	{0, 0, 0, 0, 0},
+};
+
+static const struct example search_examples[] = {
+	{"grove search clothes --id 7 -k 10", "the ten items nearest to item 7"},
+	{"grove search points --vector '[0.5, 1, -2]' -k 3 --json", "one JSON object for the query"},
+	{"grove search clothes --id 7 -k 10 --exact", "compare with every item"},
+	{0, 0},
+};
+static const struct option search_options[] = {
+	{"id", 0, "N", "search near a stored item; may be given again", true},
+	{"vector", 0, "JSON", "search near this vector", false},
+	{"k", 'k', "K", "how many neighbours; default 10", false},
+	{"search-k", 0, "N", "candidates to inspect in the whole index; default k x trees", false},
+	{"exact", 0, NULL, "compare with every item", false},
+	{"mode", 0, "MODE", "how to search: forest, the default", false},
+	{"min-coverage", 0, "C", "share of the shards (0 to 1) that must answer; default 1", false},
+	{"with-payload", 0, NULL, "hits with their payloads", false},
+	{0, 0, 0, 0, 0},
+};
+
+static const struct example list_examples[] = {{"grove list", "all indexes"}, {0, 0}};
+static const struct example describe_examples[] = {{"grove describe clothes", "an index and its shards"}, {0, 0}};
+static const struct example status_examples[] = {
+	{"grove status", "workers and indexes"},
+	{"grove status --json", "one JSON object with workers, indexes and shards"},
+	{0, 0},
+};
+static const struct example drop_examples[] = {
+	{"grove drop clothes", "asks first, on a terminal"},
+	{"grove drop clothes --yes", "does not ask"},
+	{0, 0},
+};
+static const struct option drop_options[] = {{"yes", 'y', NULL, "do not ask", false}, {0, 0, 0, 0, 0}};
+
+const struct command commands[] = {
+	{"up", "[--workers N] [--data DIR] [--port P]", "start a local cluster and run it until Ctrl-C", up_examples, up_options,
+		0, 0, verb_up},
+	{"create", "NAME --dim D --metric M [--shards S] [--trees T] [--seed N]", "make an index", create_examples,
+		create_options, 1, 1, verb_create},
+	{"put", "NAME (--id N | --key K) --vector JSON [--payload JSON]", "insert or replace one item", put_examples, put_options,
+		1, 1, verb_put},
+	{"get", "NAME --id N...", "show items", get_examples, id_options, 1, ANY_NUMBER, verb_get},
+	{"delete", "NAME --id N...", "remove items", delete_examples, id_options, 1, ANY_NUMBER, verb_delete},
+	{"build", "NAME [--trees T]", "build the trees of an index", build_examples, build_options, 1, 1, verb_build},
+	{"search", "NAME (--id N | --vector JSON) [-k K] [--search-k N | --exact]", "find the nearest items",
+		search_examples, search_options, 1, 1, verb_search},
+	{"list", "", "show all indexes", list_examples, no_options, 0, 0, verb_list},
+	{"describe", "NAME", "show an index and its shards", describe_examples, no_options, 1, 1, verb_describe},
+	{"status", "", "show workers, indexes and shards", status_examples, no_options, 0, 0, verb_status},
+	{"drop", "NAME [--yes]", "remove an index and all its items", drop_examples, drop_options, 1, 1, verb_drop},
+	{0, 0, 0, 0, 0, 0, 0, 0},
+};
