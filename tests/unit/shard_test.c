@@ -1,0 +1,205 @@
+/* A shard against a plain model: whatever is put, replaced, deleted, built and reopened, it holds and finds exactly what it should. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/prng.h"
+#include "tests/support/shard_fixture.h"
+
+enum { DIM = 12, IDS = 300 };
+
+static uint64_t test_seed(void)
+{
+	const char *text = getenv("GROVE_SEED");
+	return text ? strtoull(text, NULL, 10) : 1;
+}
+
+static void setup_shard(struct shard_fixture *f, enum metric m) { fixture_open_posix(f, m, DIM); }
+
+static void thousands_of_random_changes_agree_with_a_plain_model(void **state)
+{
+	for (int m = 0; m < METRIC_COUNT; m++) {
+		struct shard_fixture f;
+		struct prng p;
+		fprintf(stderr, "metric %s, seed %llu\n", metric_name((enum metric)m), (unsigned long long)test_seed());
+		prng_seed3(&p, test_seed(), (uint64_t)m, 0);
+		setup_shard(&f, (enum metric)m);
+		for (int step = 0; step < 400; step++) {
+			uint32_t what = prng_below(&p, 100);
+			if (what < 60)
+				model_put_random(&f, &p, 1 + prng_below(&p, 20), IDS);
+			else if (what < 90)
+				model_delete_random(&f, &p, 1 + prng_below(&p, 10), IDS);
+			else if (what < 95)
+				fixture_build(&f, 1 + prng_below(&p, 4));
+			else
+				fixture_reopen(&f, what % 2 == 0);
+			if (step % 20 == 0) model_check(&f, &p);
+		}
+		model_check(&f, &p);
+		fixture_close(&f);
+	}
+}
+
+static void sparse_ids_to_the_end_of_their_range_are_kept(void **state)
+{
+	static const uint64_t ids[] = {0, 1, (uint64_t)1 << 53, ((uint64_t)1 << 53) + 1, UINT64_MAX - 1, UINT64_MAX};
+	struct shard_fixture f;
+	struct prng p;
+
+	prng_seed(&p, 1);
+	setup_shard(&f, METRIC_EUCLIDEAN);
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < 6; i++) model_put(&f, &p, ids[i]);
+		if (round == 1) fixture_build(&f, 2);
+		if (round == 2) fixture_reopen(&f, true);
+		model_check(&f, &p);
+	}
+	fixture_close(&f);
+}
+
+static void an_empty_shard_answers_builds_and_reopens(void **state)
+{
+	struct shard_fixture f;
+	struct prng p;
+
+	prng_seed(&p, 1);
+	setup_shard(&f, METRIC_DOT);
+	model_check(&f, &p);
+	fixture_build(&f, 3);
+	fixture_reopen(&f, true);
+	model_check(&f, &p);
+	model_put_random(&f, &p, 5, IDS);
+	fixture_build(&f, 3);
+	for (uint64_t id = 0; id < IDS; id++) model_delete(&f, id);
+	fixture_build(&f, 3); /* everything is gone */
+	model_check(&f, &p);
+	fixture_reopen(&f, false);
+	model_check(&f, &p);
+	fixture_close(&f);
+}
+
+static void writes_during_a_build_are_in_the_answer_and_stay(void **state)
+{
+	for (uint64_t seed = 0; seed < 10; seed++) {
+		struct shard_fixture f;
+		struct prng p;
+		prng_seed3(&p, test_seed(), seed, 1);
+		setup_shard(&f, METRIC_EUCLIDEAN);
+		for (int i = 0; i < 30; i++) model_put_random(&f, &p, 100, 3000);
+		fixture_build_start(&f, 10);
+		for (int i = 0; i < 20; i++) {
+			model_put_random(&f, &p, 10, 3000);
+			model_delete_random(&f, &p, 10, 3000);
+		}
+		assert_int_equal(fixture_build_wait(&f), STATUS_OK);
+		model_check(&f, &p);
+		fixture_reopen(&f, seed % 2);
+		model_check(&f, &p);
+		fixture_build(&f, 2);
+		model_check(&f, &p);
+		fixture_close(&f);
+	}
+}
+
+static void a_key_belongs_to_one_id_and_is_kept(void **state)
+{
+	struct shard_fixture f;
+
+	setup_shard(&f, METRIC_EUCLIDEAN);
+	assert_int_equal(fixture_put_key(&f, 5, "red"), ITEM_OK);
+	assert_int_equal(fixture_put_key(&f, 5, "red"), ITEM_OK);
+	assert_int_equal(fixture_put_key(&f, 5, "blue"), ITEM_REJECTED);
+	fixture_build(&f, 1);
+	assert_int_equal(fixture_put_key(&f, 5, "blue"), ITEM_REJECTED);
+	assert_true(fixture_has_key(&f, 5, "red"));
+	fixture_reopen(&f, true);
+	assert_true(fixture_has_key(&f, 5, "red"));
+	assert_int_equal(fixture_put_two_keys(&f, 9, "one", "two"), 1); /* in one write: the first is in, the second is not */
+	assert_true(fixture_has_key(&f, 9, "one"));
+	fixture_close(&f);
+}
+
+static void another_epoch_or_dimension_is_rejected_and_changes_nothing(void **state)
+{
+	struct shard_fixture f;
+	struct prng p;
+
+	prng_seed(&p, 2);
+	setup_shard(&f, METRIC_EUCLIDEAN);
+	model_put_random(&f, &p, 50, IDS);
+	assert_int_equal(fixture_put_epoch(&f, 1, 99), STATUS_STALE);
+	assert_int_equal(fixture_put_dim(&f, 1, DIM + 1), STATUS_BAD_REQUEST);
+	model_check(&f, &p);
+	fixture_close(&f);
+}
+
+static void the_same_items_build_the_same_bytes_however_they_came(void **state)
+{
+	struct shard_fixture a, b;
+	struct prng p;
+	uint8_t *bytes_a, *bytes_b;
+	size_t n_a, n_b;
+
+	prng_seed(&p, 3);
+	setup_shard(&a, METRIC_ANGULAR);
+	setup_shard(&b, METRIC_ANGULAR);
+	for (uint64_t id = 0; id < 500; id++) fixture_put_plain(&a, id, id);
+	for (uint64_t id = 500; id-- > 0;) fixture_put_plain(&b, id, id);
+	fixture_build(&a, 4);
+	fixture_build(&b, 2);
+	fixture_build(&b, 4); /* from a segment this time */
+	fixture_search_bytes(&a, &bytes_a, &n_a);
+	fixture_search_bytes(&b, &bytes_b, &n_b);
+	assert_int_equal(n_a, n_b);
+	assert_memory_equal(bytes_a, bytes_b, n_a); /* answers of the forests at a small effort: equal only if the trees are */
+	free(bytes_a);
+	free(bytes_b);
+	fixture_close(&a);
+	fixture_close(&b);
+}
+
+static void a_cancelled_build_leaves_the_shard_as_it_was(void **state)
+{
+	struct shard_fixture f;
+	struct prng p;
+
+	prng_seed(&p, 4);
+	setup_shard(&f, METRIC_EUCLIDEAN);
+	for (int i = 0; i < 40; i++) model_put_random(&f, &p, 100, 5000);
+	for (int i = 0; i < 20; i++) { /* more often than memtables may be frozen */
+		fixture_build_start(&f, 200);
+		shard_build_cancel(f.shard);
+		enum status status = fixture_build_wait(&f);
+		assert_true(status == STATUS_CANCELLED || status == STATUS_OK);
+		model_put_random(&f, &p, 5, 5000);
+	}
+	model_check(&f, &p);
+	fixture_build(&f, 2);
+	model_check(&f, &p);
+	fixture_reopen(&f, true);
+	model_check(&f, &p);
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(thousands_of_random_changes_agree_with_a_plain_model),
+		cmocka_unit_test(sparse_ids_to_the_end_of_their_range_are_kept),
+		cmocka_unit_test(an_empty_shard_answers_builds_and_reopens),
+		cmocka_unit_test(writes_during_a_build_are_in_the_answer_and_stay),
+		cmocka_unit_test(a_key_belongs_to_one_id_and_is_kept),
+		cmocka_unit_test(another_epoch_or_dimension_is_rejected_and_changes_nothing),
+		cmocka_unit_test(the_same_items_build_the_same_bytes_however_they_came),
+		cmocka_unit_test(a_cancelled_build_leaves_the_shard_as_it_was),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,354 @@
+/* compact.c - a build: everything that is live at one sequence becomes one segment with a new forest.
+ *
+ * 1 freeze (writer): a new log file and a new active memtable; what came before stands still.
+ * 2 gather (here): the live rows at that sequence, by ascending id, so that the same items give the same bytes wherever they were.
+ * 3 forest (runner): the order of tree 0 becomes the order of the rows.
+ * 4 segment (here): written, synced, renamed, opened again and verified.
+ * 5 install (writer): deaths since then are carried over; the manifest is replaced, which is the commit; then old files go.
+ * A failure before 5 leaves the shard as it was, with one more frozen memtable; a crash anywhere leaves the old or the new.
+ *
+ * Memory: one copy of the live rows and 12 bytes for each row and tree besides the directions, until the segment is written. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "worker/shard_internal.h"
+
+struct source { uint64_t id; uint32_t part, row; }; /* part: segments first, then memtables */
+
+struct build {
+	struct shard *shard;
+	uint32_t trees;
+	uint64_t seed;
+	struct runner *runner;
+	void (*done)(void *arg, const struct report *report, uint64_t items);
+	void *arg;
+
+	struct snapshot *snap;
+	struct source *sources; /* by id */
+	uint32_t n;
+	uint8_t *vectors;       /* rows in the order of `sources` */
+	float *norm2;
+	uint64_t *ids, *sequences; /* first by id, then in the new order */
+	uint32_t *new_of_old, *old_of_new;
+	struct segment_tombstone *tombstones;
+	uint64_t tombstone_count;
+	bool any_payload, any_key;
+};
+
+static bool cancelled(void *arg)
+{
+	struct shard *s = arg;
+
+	atomic_fetch_add_explicit(&s->pulse, 1, memory_order_relaxed);
+	return atomic_load_explicit(&s->build_cancelled, memory_order_relaxed);
+}
+
+static void build_release(struct build *b)
+{
+	snapshot_release(&b->snap);
+	free(b->sources);
+	free(b->vectors);
+	free(b->norm2);
+	free(b->ids);
+	free(b->sequences);
+	free(b->new_of_old);
+	free(b->old_of_new);
+	free(b->tombstones);
+}
+
+/* ---- gathering ---- */
+
+static struct segment_bytes source_payload(const struct build *b, const struct source *s)
+{
+	const struct view *v = b->snap->view;
+
+	if (s->part < v->segment_count) return segment_payload(v->segments[s->part]->segment, s->row);
+	return memtable_payload(v->memtables[s->part - v->segment_count]->table, s->row);
+}
+
+static struct segment_bytes source_key(const struct build *b, const struct source *s)
+{
+	const struct view *v = b->snap->view;
+
+	if (s->part < v->segment_count) return segment_key(v->segments[s->part]->segment, s->row);
+	return memtable_key(v->memtables[s->part - v->segment_count]->table, s->row);
+}
+
+static const void *source_vector(const struct build *b, const struct source *s)
+{
+	const struct view *v = b->snap->view;
+
+	if (s->part >= v->segment_count) return memtable_vector(v->memtables[s->part - v->segment_count]->table, s->row);
+	struct rows rows = segment_rows(v->segments[s->part]->segment);
+	return rows_row(&rows, s->row);
+}
+
+static uint64_t source_sequence(const struct build *b, const struct source *s)
+{
+	const struct view *v = b->snap->view;
+
+	if (s->part >= v->segment_count) return memtable_sequence(v->memtables[s->part - v->segment_count]->table, s->row);
+	return segment_sequences(v->segments[s->part]->segment)[s->row];
+}
+
+static int by_id(const void *a, const void *b)
+{
+	uint64_t x = ((const struct source *)a)->id, y = ((const struct source *)b)->id;
+	return x < y ? -1 : x > y;
+}
+
+/* Rows of all parts but the active memtable that live at the snapshot. */
+static enum status list_sources(struct build *b)
+{
+	const struct view *v = b->snap->view;
+	uint64_t room = 0, at = b->snap->sequence;
+
+	for (uint32_t i = 0; i < v->segment_count; i++) room += segment_info(v->segments[i]->segment)->n;
+	for (uint32_t i = 0; i + 1 < v->memtable_count; i++) room += v->frozen_rows[i];
+	b->sources = malloc((room + 1) * sizeof(*b->sources));
+	if (!b->sources) return STATUS_NO_MEMORY;
+	for (uint32_t i = 0; i < v->segment_count; i++) {
+		struct rows rows = segment_rows(v->segments[i]->segment);
+		for (uint32_t r = 0; r < rows.n; r++) {
+			uint64_t dead = livemap_dead_at(&v->segments[i]->live, r);
+			if (dead == 0 || dead > at) b->sources[b->n++] = (struct source){rows.ids[r], i, r};
+		}
+	}
+	for (uint32_t i = 0; i + 1 < v->memtable_count; i++)
+		for (uint32_t r = 0; r < v->frozen_rows[i]; r++) {
+			const struct memtable *m = v->memtables[i]->table;
+			uint64_t dead = memtable_dead_at(m, r);
+			if (dead == 0 || dead > at) b->sources[b->n++] = (struct source){memtable_id(m, r), v->segment_count + i, r};
+		}
+	qsort(b->sources, b->n, sizeof(*b->sources), by_id);
+	return STATUS_OK;
+}
+
+static int by_tombstone(const void *a, const void *b)
+{
+	const struct segment_tombstone *x = a, *y = b;
+	if (x->id != y->id) return x->id < y->id ? -1 : 1;
+	return x->sequence < y->sequence ? -1 : x->sequence > y->sequence;
+}
+
+/* The deletions since the last segment outlive their log by one segment: the newest for each id. */
+static enum status gather_tombstones(struct build *b)
+{
+	const struct view *v = b->snap->view;
+	uint64_t room = 0, count, kept = 0;
+
+	for (uint32_t i = 0; i + 1 < v->memtable_count; i++) {
+		memtable_tombstones(v->memtables[i]->table, &count);
+		room += count;
+	}
+	b->tombstones = malloc((room + 1) * sizeof(*b->tombstones));
+	if (!b->tombstones) return STATUS_NO_MEMORY;
+	for (uint32_t i = 0; i + 1 < v->memtable_count; i++) {
+		const struct segment_tombstone *from = memtable_tombstones(v->memtables[i]->table, &count);
+		if (count) memcpy(b->tombstones + b->tombstone_count, from, count * sizeof(*from));
+		b->tombstone_count += count;
+	}
+	qsort(b->tombstones, b->tombstone_count, sizeof(*b->tombstones), by_tombstone);
+	for (uint64_t i = 0; i < b->tombstone_count; i++)
+		if (i + 1 == b->tombstone_count || b->tombstones[i + 1].id != b->tombstones[i].id) b->tombstones[kept++] = b->tombstones[i];
+	b->tombstone_count = kept;
+	return STATUS_OK;
+}
+
+static enum status gather(struct build *b)
+{
+	const struct shard_identity *id = &b->shard->identity;
+	size_t stride = rows_stride(id->metric, id->dim), n;
+	enum status status = list_sources(b);
+
+	if (status == STATUS_OK) status = gather_tombstones(b);
+	if (status != STATUS_OK) return status;
+	n = b->n ? b->n : 1;
+	b->vectors = aligned_alloc(64, n * stride);
+	b->norm2 = malloc(n * sizeof(*b->norm2));
+	b->ids = malloc(n * sizeof(*b->ids));
+	b->sequences = malloc(n * sizeof(*b->sequences));
+	b->new_of_old = malloc(n * sizeof(*b->new_of_old));
+	b->old_of_new = malloc(n * sizeof(*b->old_of_new));
+	if (!b->vectors || !b->norm2 || !b->ids || !b->sequences || !b->new_of_old || !b->old_of_new) return STATUS_NO_MEMORY;
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct source *s = &b->sources[i];
+		memcpy(b->vectors + i * stride, source_vector(b, s), stride);
+		b->norm2[i] = vec_norm2(id->metric, b->vectors + i * stride, id->dim);
+		b->ids[i] = s->id;
+		b->any_payload |= source_payload(b, s).size > 0;
+		b->any_key |= source_key(b, s).size > 0;
+		if (i % 1024 == 0 && cancelled(b->shard)) return STATUS_CANCELLED;
+	}
+	return STATUS_OK;
+}
+
+/* ---- the segment ---- */
+
+static const void *content_row(void *arg, uint32_t i)
+{
+	const struct build *b = arg;
+	return b->vectors + b->old_of_new[i] * rows_stride(b->shard->identity.metric, b->shard->identity.dim);
+}
+
+static struct segment_bytes content_payload(void *arg, uint32_t i)
+{
+	const struct build *b = arg;
+	return source_payload(b, &b->sources[b->old_of_new[i]]);
+}
+
+static struct segment_bytes content_key(void *arg, uint32_t i)
+{
+	const struct build *b = arg;
+	return source_key(b, &b->sources[b->old_of_new[i]]);
+}
+
+static enum status write_segment(struct build *b, struct forest *forest, struct installation *in, struct report *report)
+{
+	struct shard *s = b->shard;
+	struct segment *segment = NULL;
+	enum status status;
+
+	for (uint32_t i = 0; i < b->n; i++) b->new_of_old[i] = i; /* a forest without trees has no order of its own */
+	forest_renumber(forest, b->new_of_old);
+	for (uint32_t i = 0; i < b->n; i++) b->old_of_new[b->new_of_old[i]] = i;
+	for (uint32_t i = 0; i < b->n; i++) {
+		const struct source *from = &b->sources[b->old_of_new[i]];
+		b->ids[i] = from->id;
+		b->sequences[i] = source_sequence(b, from);
+	}
+	struct segment_content content = {.number = s->manifest.next_segment, .epoch = s->identity.epoch, .seed = b->seed, .modulus = s->identity.shards,
+		.remainder = s->identity.number, .n = b->n, .ids = b->ids, .sequences = b->sequences, .forest = forest_as_view(forest),
+		.tombstones = b->tombstones, .tombstone_count = b->tombstone_count, .row = content_row, .payload = b->any_payload ? content_payload : NULL,
+		.key = b->any_key ? content_key : NULL, .arg = b};
+	status = segment_write(s->io, s->dir, &s->identity, &content, &in->entry, report);
+	if (status == STATUS_OK) status = segment_open(s->io, s->dir, &s->identity, &in->entry, &segment, report);
+	if (status != STATUS_OK) return status;
+	in->segment = live_segment_new(&segment);
+	if (in->segment) return STATUS_OK;
+	segment_close(&segment);
+	return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
+}
+
+static enum status build_segment(struct build *b, struct installation *in, struct report *report)
+{
+	struct shard *s = b->shard;
+	struct forest *forest = NULL;
+	struct pulse pulse = {cancelled, s};
+	enum status status = gather(b);
+
+	if (status == STATUS_OK) {
+		struct rows rows = {.metric = s->identity.metric, .dim = s->identity.dim, .n = b->n, .stride = rows_stride(s->identity.metric, s->identity.dim),
+			.base = b->vectors, .norm2 = b->norm2, .ids = b->ids};
+		struct forest_params params = {b->trees, b->seed};
+		atomic_store(&s->build_total, (uint64_t)b->n * b->trees * 10 / 9 + 1); /* the last tenth is the writing */
+		status = forest_build(&rows, &params, b->runner, &s->build_progress, &pulse, &forest);
+	}
+	if (status != STATUS_OK)
+		report_set(report, status, "%s", status_text(status));
+	else
+		status = write_segment(b, forest, in, report);
+	forest_free(&forest);
+	return status;
+}
+
+static void remove_unused(struct shard *s, const struct manifest_segment *entry)
+{
+	char name[SEGMENT_NAME_SIZE], path[SHARD_DIR_MAX + SEGMENT_NAME_SIZE + 2];
+
+	segment_file_name(entry->number, name);
+	snprintf(path, sizeof(path), "%s/%s", s->dir, name);
+	enum status ignored = s->io->ops->remove(s->io, path); /* swept at the next open if it stays */
+	(void)ignored;
+}
+
+static enum status build_run(struct build *b, struct report *report, uint64_t *ret_items)
+{
+	struct shard *s = b->shard;
+	struct installation in = {0};
+	enum status status = shard_control(s, CONTROL_FREEZE, NULL, report);
+
+	if (status == STATUS_OK) status = snapshot_pin(s, &b->snap, report);
+	if (status != STATUS_OK) return status;
+	/* The active memtable may have rows already: the segment ends where the frozen ones do. */
+	in.memtables = b->snap->view->memtable_count - 1;
+	b->snap->sequence = b->snap->view->frozen_sequence;
+	in.sequence = b->snap->sequence;
+	in.trees = b->trees;
+	status = build_segment(b, &in, report);
+	if (status == STATUS_OK) {
+		*ret_items = b->n;
+		status = shard_control(s, CONTROL_INSTALL, &in, report);
+		if (in.segment) {
+			live_segment_release(&in.segment);
+			if (status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY) remove_unused(s, &in.entry);
+		}
+	}
+	return status;
+}
+
+static void *build_main(void *arg)
+{
+	struct build *b = arg;
+	struct shard *s = b->shard;
+	struct report report = {0};
+	uint64_t items = 0;
+
+	report.status = build_run(b, &report, &items);
+	/* Storage that fails stops the shard (P13); want of space, memory or patience does not. */
+	if (report.status == STATUS_IO || report.status == STATUS_CORRUPT) shard_stop(s, &report);
+	if (report.status != STATUS_OK && report.status != STATUS_CANCELLED)
+		log_warn("build of shard %u of index '%s' failed: %s", s->identity.number, s->identity.name, report_text(&report));
+	build_release(b);
+	pthread_mutex_lock(&s->lock);
+	if (s->state == SHARD_BUILDING) s->state = SHARD_SERVING;
+	s->build_ended = true;
+	pthread_mutex_unlock(&s->lock);
+	b->done(b->arg, &report, items);
+	free(b);
+	return NULL;
+}
+
+enum status shard_build(struct shard *s, uint32_t trees, uint64_t seed, struct runner *runner,
+	void (*done)(void *arg, const struct report *report, uint64_t items), void *arg)
+{
+	struct build *b = calloc(1, sizeof(*b));
+	enum status status = STATUS_OK;
+
+	if (!b) return STATUS_NO_MEMORY;
+	*b = (struct build){.shard = s, .trees = trees ? trees : s->identity.trees, .seed = seed, .runner = runner, .done = done, .arg = arg};
+	pthread_mutex_lock(&s->lock);
+	bool join = s->builder_runs && s->build_ended;
+	if (s->state == SHARD_STOPPED || s->closing)
+		status = STATUS_STOPPED;
+	else if (s->builder_runs && !s->build_ended)
+		status = STATUS_BUSY;
+	pthread_t ended = s->builder;
+	if (status == STATUS_OK) {
+		s->builder_runs = true; /* taken: nobody else starts one */
+		s->build_ended = false;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (status != STATUS_OK) {
+		free(b);
+		return status;
+	}
+	if (join) pthread_join(ended, NULL);
+	atomic_store(&s->build_cancelled, false);
+	atomic_store(&s->build_progress, 0);
+	atomic_store(&s->build_total, 0);
+	pthread_mutex_lock(&s->lock);
+	if (s->state == SHARD_SERVING) s->state = SHARD_BUILDING;
+	s->builder_runs = pthread_create(&s->builder, NULL, build_main, b) == 0;
+	if (!s->builder_runs) {
+		if (s->state == SHARD_BUILDING) s->state = SHARD_SERVING;
+		status = STATUS_NO_MEMORY;
+		free(b);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return status;
+}
+
+void shard_build_cancel(struct shard *s) { atomic_store(&s->build_cancelled, true); }

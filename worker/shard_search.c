@@ -1,0 +1,145 @@
+/* shard_search.c - what readers do with a shard: pin a snapshot, search it, get from it. Nothing here waits for the writer but for the few
+ * assignments under the lock. */
+#include "worker/shard_internal.h"
+
+#include <stdlib.h>
+
+#include "worker/engine/exact.h"
+
+struct search_scratch { struct forest_scratch *forest; };
+
+enum status search_scratch_new(struct search_scratch **ret)
+{
+	struct search_scratch *s = calloc(1, sizeof(*s));
+	enum status status = s ? forest_scratch_new(&s->forest) : STATUS_NO_MEMORY;
+
+	if (status == STATUS_OK)
+		*ret = s;
+	else
+		free(s);
+	return status;
+}
+
+void search_scratch_free(struct search_scratch **scratch)
+{
+	if (!*scratch) return;
+	forest_scratch_free(&(*scratch)->forest);
+	free(*scratch);
+	*scratch = NULL;
+}
+
+enum status snapshot_pin(struct shard *s, struct snapshot **ret, struct report *report)
+{
+	struct snapshot *snap = malloc(sizeof(*snap));
+	struct report why = {0};
+
+	if (!snap) return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
+	pthread_mutex_lock(&s->lock);
+	if (s->state == SHARD_STOPPED) {
+		why = s->reason;
+	} else {
+		*snap = (struct snapshot){.view = s->view, .sequence = s->sequence, .items = s->items, .active_rows = s->active_rows};
+		atomic_fetch_add(&s->view->refs, 1);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (why.status == STATUS_OK) {
+		*ret = snap;
+		return STATUS_OK;
+	}
+	free(snap);
+	return report_set(report, why.status == STATUS_CORRUPT ? STATUS_CORRUPT : STATUS_STOPPED, "%s", report_text(&why));
+}
+
+void snapshot_release(struct snapshot **snap)
+{
+	if (!*snap) return;
+	view_release(&(*snap)->view);
+	free(*snap);
+	*snap = NULL;
+}
+
+uint64_t snapshot_items(const struct snapshot *snap) { return snap->items; }
+uint64_t snapshot_sequence(const struct snapshot *snap) { return snap->sequence; }
+
+static uint32_t memtable_limit(const struct snapshot *snap, uint32_t i)
+{
+	return i + 1 == snap->view->memtable_count ? snap->active_rows : snap->view->frozen_rows[i];
+}
+
+static struct rows segment_live_rows(const struct snapshot *snap, uint32_t i)
+{
+	const struct live_segment *live = snap->view->segments[i];
+	struct rows rows = segment_rows(live->segment);
+
+	if (atomic_load_explicit(&live->live.dead, memory_order_relaxed)) rows.dead_at = live->live.dead_at;
+	rows.at = snap->sequence;
+	return rows;
+}
+
+static enum status search_forests(struct snapshot *snap, uint32_t i, uint64_t budget, const struct query *queries, size_t nq, const struct pulse *pulse,
+	struct search_scratch *scratch, struct topk *tops, struct search_work *works)
+{
+	struct rows rows = segment_live_rows(snap, i);
+	struct forest_view forest = segment_forest(snap->view->segments[i]->segment);
+	enum status status = STATUS_OK;
+
+	for (size_t q = 0; q < nq && status == STATUS_OK; q++) status = forest_search(&forest, &rows, &queries[q], budget, pulse, scratch->forest, &tops[q], &works[q]);
+	return status;
+}
+
+enum status snapshot_search(struct snapshot *snap, const struct search_spec *spec, const struct query *queries, size_t nq, const struct pulse *pulse,
+	struct search_scratch *scratch, struct topk *tops, struct search_work *works)
+{
+	const struct view *v = snap->view;
+	bool exact = spec->mode == SEARCH_EXACT || spec->search_k >= snap->items;
+	uint64_t budget = v->segment_count ? (spec->search_k + (uint64_t)v->segment_count - 1) / v->segment_count : 0;
+	enum status status = STATUS_OK;
+
+	if (budget < spec->k) budget = spec->k;
+	if (budget < FOREST_LEAF_MAX) budget = FOREST_LEAF_MAX;
+	for (uint32_t i = 0; i < v->memtable_count; i++) {
+		uint32_t limit = memtable_limit(snap, i);
+		for (uint32_t first = 0; first < limit;) {
+			struct rows rows = memtable_rows(v->memtables[i]->table, first, limit, snap->sequence);
+			exact_search(&rows, queries, nq, pulse, tops, works);
+			first += rows.n;
+		}
+	}
+	for (uint32_t i = 0; i < v->segment_count && status == STATUS_OK; i++) {
+		if (exact) {
+			struct rows rows = segment_live_rows(snap, i);
+			exact_search(&rows, queries, nq, pulse, tops, works);
+		} else {
+			status = search_forests(snap, i, budget, queries, nq, pulse, scratch, tops, works);
+		}
+	}
+	return status;
+}
+
+static bool seen_at(uint64_t dead_at, uint64_t sequence) { return dead_at == 0 || dead_at > sequence; }
+
+bool snapshot_get(const struct snapshot *snap, uint64_t id, struct item_view *ret)
+{
+	const struct view *v = snap->view;
+
+	for (uint32_t i = v->memtable_count; i-- > 0;) {
+		const struct memtable *m = v->memtables[i]->table;
+		int64_t found = memtable_find(m, id, memtable_limit(snap, i));
+		uint32_t row = (uint32_t)found;
+		if (found < 0 || !seen_at(memtable_dead_at(m, row), snap->sequence)) continue;
+		struct segment_bytes key = memtable_key(m, row), payload = memtable_payload(m, row);
+		*ret = (struct item_view){id, memtable_sequence(m, row), memtable_vector(m, row), {key.bytes, key.size}, {payload.bytes, payload.size}};
+		return true;
+	}
+	for (uint32_t i = v->segment_count; i-- > 0;) {
+		const struct segment *s = v->segments[i]->segment;
+		int64_t found = segment_find(s, id);
+		uint32_t row = (uint32_t)found;
+		if (found < 0 || !seen_at(livemap_dead_at(&v->segments[i]->live, row), snap->sequence)) continue;
+		struct segment_bytes key = segment_key(s, row), payload = segment_payload(s, row);
+		struct rows rows = segment_rows(s);
+		*ret = (struct item_view){id, segment_sequences(s)[row], rows_row(&rows, row), {key.bytes, key.size}, {payload.bytes, payload.size}};
+		return true;
+	}
+	return false;
+}

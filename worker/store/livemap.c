@@ -1,0 +1,26 @@
+/* livemap.c - relaxed stores: whoever must see a death sees the sequence that was published after it. */
+#include "worker/store/livemap.h"
+
+#include <stdlib.h>
+
+enum status livemap_init(struct livemap *l, uint32_t n)
+{
+	*l = (struct livemap){.n = n};
+	l->dead_at = calloc(n ? n : 1, sizeof(*l->dead_at));
+	return l->dead_at ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+void livemap_release(struct livemap *l)
+{
+	free((void *)l->dead_at);
+	*l = (struct livemap){0};
+}
+
+void livemap_kill(struct livemap *l, uint32_t row, uint64_t sequence)
+{
+	if (livemap_dead_at(l, row)) return;
+	atomic_store_explicit(&l->dead_at[row], sequence, memory_order_relaxed);
+	atomic_fetch_add_explicit(&l->dead, 1, memory_order_relaxed);
+}
+
+uint64_t livemap_dead_at(const struct livemap *l, uint32_t row) { return atomic_load_explicit(&l->dead_at[row], memory_order_relaxed); }
