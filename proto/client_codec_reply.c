@@ -174,6 +174,7 @@ static enum status decode_hello(struct decoding *d)
 static enum status decode_write(struct decoding *d)
 {
 	enum status status = need_u32(d, FIELD_N, BATCH_ITEMS_MAX, &d->r.write.n);
+	if (status == STATUS_OK && d->r.write.n == 0) status = malformed(d, "a write of no items");
 	if (status == STATUS_OK) status = need_u32(d, FIELD_TOKENS, SHARDS_MAX, &d->r.write.token_count);
 	if (status == STATUS_OK) status = take_frame(d, 1, "results", d->r.write.n, 1, &d->r.write.results);
 	if (status == STATUS_OK) status = take_frame(d, 2, "tokens", d->r.write.token_count, TOKEN_BYTES, &d->r.write.tokens);
@@ -231,6 +232,7 @@ static enum status decode_search(struct decoding *d)
 	if (status == STATUS_OK) status = need_u32(d, FIELD_TOTAL, QUERY_HITS_MAX, &total);
 	if (status == STATUS_OK) status = need_u32(d, FIELD_MISSING, SHARDS_MAX, &h->missing_count);
 	h->total = total;
+	if (status == STATUS_OK && h->nq == 0) status = malformed(d, "an answer to no query");
 	if (status == STATUS_OK) status = take_frame(d, 1, "counts", h->nq, 4, &h->counts);
 	if (status == STATUS_OK) status = take_frame(d, 2, "ids", h->total, 8, &h->ids);
 	if (status == STATUS_OK) status = take_frame(d, 3, "distances", h->total, 4, &h->distances);
@@ -316,7 +318,8 @@ static enum status decode_error(struct decoding *d)
 	if (size < sizeof(copy)) memcpy(copy, name, size);
 	enum status said = status_by_name(copy);
 	if (said == STATUS_OK) return malformed(d, "an error that says ok");
-	report_set(&d->r.error, said, "%.*s", (int)text_size, text);
+	if (text_size) report_set(&d->r.error, said, "%.*s", (int)text_size, text);
+	else report_set(&d->r.error, said, "%s", status_text(said));
 	return STATUS_OK;
 }
 
@@ -349,7 +352,8 @@ enum status client_reply_decode(const struct net_frame *frames, size_t count, st
 	if (status == STATUS_OK) status = decode_head(&d, &ok);
 	if (status == STATUS_OK && !ok) status = decode_error(&d);
 	if (status != STATUS_OK) return status;
-	body = ok || (is_write(d.r.op) && d.fields.has[FIELD_N]) || (d.r.op == CLIENT_SEARCH && d.fields.has[FIELD_NQ]);
+	body = ok || (is_write(d.r.op) && d.fields.has[FIELD_N]) ||
+	       (d.r.op == CLIENT_SEARCH && d.r.error.status == STATUS_INCOMPLETE && d.fields.has[FIELD_NQ]);
 	if (count - 1 > (body ? bulk_frames_of(d.r.op) : 0)) return malformed(&d, "frames that do not belong to it");
 	if (frames_bulk(frames, count) > CLIENT_FRAME_MAX)
 		return report_set(report, STATUS_LIMIT, "the reply has more than %d bytes after its header", CLIENT_FRAME_MAX);

@@ -319,7 +319,7 @@ static enum status decode_write(struct decoding *d, const Grove__Cluster__Write 
 	if (status != STATUS_OK) return status;
 	if (!in || in->n < 1 || in->n > BATCH_ITEMS_MAX || m->kind > WRITE_DELETE) return wire_bad(d->report, "the kind or number of items");
 	w->kind = (enum write_kind)m->kind;
-	if ((w->kind == WRITE_UPSERT) != (in->dim > 0) || (w->kind == WRITE_DELETE && in->payloads)) return wire_bad(d->report, "the items' vectors");
+	if ((w->kind == WRITE_UPSERT) != (in->dim > 0) || (w->kind == WRITE_DELETE && (in->payloads || in->dtype))) return wire_bad(d->report, "the items' vectors");
 	w->epoch = m->epoch;
 	w->client = m->client;
 	w->client_request = m->client_request;

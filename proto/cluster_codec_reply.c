@@ -146,7 +146,7 @@ static bool bytes_at_most(const uint8_t *bytes, size_t n, uint8_t max)
 
 static enum status decode_write(struct decoding *d, const Grove__Cluster__Written *m)
 {
-	enum status status = m->n <= BATCH_ITEMS_MAX ? STATUS_OK : wire_bad(d->report, "the number of results");
+	enum status status = m->n >= 1 && m->n <= BATCH_ITEMS_MAX ? STATUS_OK : wire_bad(d->report, "the number of results");
 	if (status == STATUS_OK) status = take_frame(d, 1, "its results", m->n, 1, &d->r.write.results);
 	if (status == STATUS_OK && !bytes_at_most(d->r.write.results, m->n, ITEM_UNKNOWN)) status = wire_bad(d->report, "the result of an item");
 	d->r.write.n = m->n;
@@ -253,6 +253,7 @@ static enum status decode_reply(struct decoding *d, const Grove__Cluster__Reply 
 	}
 	if (to == CLUSTER_KIND_COUNT ? d->r.error.status == STATUS_OK && d->r.to > CLUSTER_DROP : to != d->r.to)
 		return wire_bad(d->report, "its body is not of its kind");
+	if (d->r.error.status != STATUS_OK && (to == CLUSTER_GET || to == CLUSTER_BUILD)) return wire_bad(d->report, "a failure with a result");
 	if (d->count - 1 > bulk_frames) return wire_bad(d->report, "frames that do not belong to it");
 	switch (to) {
 	case CLUSTER_WRITE: return decode_write(d, m->written);

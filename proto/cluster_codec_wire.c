@@ -111,7 +111,7 @@ enum status wire_failure(const Grove__Cluster__Failure *in, struct report *ret, 
 	enum status status = STATUS_OK;
 
 	if (in) {
-		if (in->status > 0) return wire_bad(report, "a status above 0");
+		if (in->status >= 0) return wire_bad(report, "a failure whose status is none");
 		r.status = (enum status)in->status;
 		status = wire_text(in->text, r.text, sizeof(r.text), "the text of a status", report);
 	}
