@@ -158,9 +158,11 @@ static enum status sockets_open(struct server *s, const struct server_options *o
 		status = socket_open(s, SOCKET_IPC, CLIENT_FRAME_MAX, CLIENT_HWM, path, report);
 	}
 	if (status != STATUS_OK) return status;
-	if (net_endpoint(s->sockets[SOCKET_TCP], client, sizeof(client)) == STATUS_OK &&
-		net_endpoint(s->sockets[SOCKET_WORKERS], worker, sizeof(worker)) == STATUS_OK)
-		log_info("listening for clients on %s%s%s, for workers on %s", client, options->ipc ? " and ipc://" : "", options->ipc ? options->ipc : "", worker);
+	/* With port * the system chose one: that is what has to be told. */
+	status = net_endpoint(s->sockets[SOCKET_TCP], client, sizeof(client));
+	if (status == STATUS_OK) status = net_endpoint(s->sockets[SOCKET_WORKERS], worker, sizeof(worker));
+	if (status != STATUS_OK) return report_set(report, status, "the sockets do not tell their names: %s", status_text(status));
+	log_info("listening for clients on %s%s%s, for workers on %s", client, options->ipc ? " and ipc://" : "", options->ipc ? options->ipc : "", worker);
 	return STATUS_OK;
 }
 
