@@ -138,7 +138,14 @@ enum status net_disconnect(struct net_socket *s, const char *endpoint) { return 
 
 enum status net_endpoint(struct net_socket *s, char *out, size_t size)
 {
-	return zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, out, &size) == 0 ? STATUS_OK : STATUS_NOT_FOUND;
+	static const char mapped[] = "tcp://[::ffff:";
+	unsigned a, b, c, d, port;
+
+	if (zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, out, &size) == -1) return STATUS_NOT_FOUND;
+	/* An IPv6 socket on an IPv4 address: as people write it. It only gets shorter. */
+	if (!strncmp(out, mapped, sizeof(mapped) - 1) && sscanf(out + sizeof(mapped) - 1, "%u.%u.%u.%u]:%u", &a, &b, &c, &d, &port) == 5)
+		sprintf(out, "tcp://%u.%u.%u.%u:%u", a, b, c, d, port);
+	return STATUS_OK;
 }
 
 bool net_is_local(const char *endpoint)

@@ -20,13 +20,6 @@ static void build_fault(struct build *b, enum status status, uint32_t shard, con
 
 static void build_reply(struct core *c, struct pending *p, uint32_t part, const struct cluster_reply *reply)
 {
-	struct map_index *index = shard_map_find_id(&c->map, p->index_id);
-	if (reply->error.status == STATUS_OK && index) {
-		/* News that the next beat would bring: the answer to the build shows them already. */
-		index->shards[part].report.items = reply->build.items;
-		index->shards[part].report.trees = reply->build.trees;
-		if (index->shards[part].report.state == SHARD_BUILDING) index->shards[part].report.state = SHARD_SERVING;
-	}
 	if (reply->error.status == STATUS_OK) return;
 	/* A worker that ran out of time says what we would say ourselves. */
 	enum status status = reply->error.status == STATUS_TIMEOUT ? STATUS_UNKNOWN : reply->error.status;

@@ -1,0 +1,231 @@
+/* The pool: every piece once, bounded, fair between jobs, and never short of a thread for searches while builds run. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "worker/pool.h"
+
+enum { PIECES_MAX = 200, LOG_MAX = 4096 };
+
+struct counted { struct pool_job job; _Atomic int runs[PIECES_MAX]; _Atomic int finished; sem_t end; };
+
+static void counted_run(struct pool_job *job, size_t piece, struct pool_thread *thread)
+{
+	struct counted *c = (struct counted *)job;
+
+	assert_non_null(thread->scratch);
+	atomic_fetch_add(&c->runs[piece], 1);
+}
+
+static void counted_finish(struct pool_job *job, struct pool_thread *thread)
+{
+	struct counted *c = (struct counted *)job;
+
+	for (size_t i = 0; i < job->pieces; i++) assert_int_equal(atomic_load(&c->runs[i]), 1);
+	atomic_fetch_add(&c->finished, 1);
+	sem_post(&c->end);
+}
+
+static void every_piece_runs_once_and_the_end_comes_after_all(void **state)
+{
+	enum { JOBS = 60 };
+	static struct counted jobs[JOBS];
+
+	for (size_t threads = 1; threads <= 4; threads++) {
+		struct pool *p;
+		assert_int_equal(pool_new(threads, &p), STATUS_OK);
+		memset(jobs, 0, sizeof(jobs));
+		for (size_t i = 0; i < JOBS; i++) {
+			jobs[i].job = (struct pool_job){.pieces = 1 + i * 3, .run = counted_run, .finish = counted_finish};
+			sem_init(&jobs[i].end, 0, 0);
+			assert_int_equal(pool_submit(p, &jobs[i].job), STATUS_OK);
+		}
+		for (size_t i = 0; i < JOBS; i++) sem_wait(&jobs[i].end);
+		pool_free(&p);
+		for (size_t i = 0; i < JOBS; i++) assert_int_equal(jobs[i].finished, 1);
+	}
+}
+
+/* A job whose only piece waits until it is let go. */
+struct gate { struct pool_job job; sem_t entered, leave; };
+
+static void gate_run(struct pool_job *job, size_t piece, struct pool_thread *thread)
+{
+	struct gate *g = (struct gate *)job;
+
+	sem_post(&g->entered);
+	sem_wait(&g->leave);
+}
+
+static void nothing_more(struct pool_job *job, struct pool_thread *thread) { (void)job; }
+
+static void gate_close(struct gate *g, struct pool *p)
+{
+	*g = (struct gate){.job = {.pieces = 1, .run = gate_run, .finish = nothing_more}};
+	sem_init(&g->entered, 0, 0);
+	sem_init(&g->leave, 0, 0);
+	assert_int_equal(pool_submit(p, &g->job), STATUS_OK);
+	sem_wait(&g->entered);
+}
+
+static void full_queue_refuses_at_once_and_loses_nothing(void **state)
+{
+	struct counted *jobs = calloc(POOL_JOBS_MAX + 1, sizeof(*jobs));
+	struct pool *p;
+	struct gate gate;
+
+	assert_non_null(jobs);
+	assert_int_equal(pool_new(1, &p), STATUS_OK);
+	gate_close(&gate, p);
+	for (size_t i = 0; i <= POOL_JOBS_MAX; i++) {
+		jobs[i].job = (struct pool_job){.pieces = 1, .run = counted_run, .finish = counted_finish};
+		sem_init(&jobs[i].end, 0, 0);
+		assert_int_equal(pool_submit(p, &jobs[i].job), i < POOL_JOBS_MAX ? STATUS_OK : STATUS_BUSY);
+	}
+	assert_int_equal(pool_depth(p), POOL_JOBS_MAX);
+	sem_post(&gate.leave);
+	pool_free(&p); /* finishes what was taken */
+	for (size_t i = 0; i <= POOL_JOBS_MAX; i++) assert_int_equal(jobs[i].finished, i < POOL_JOBS_MAX);
+	free(jobs);
+}
+
+/* The order in which pieces ran, by job. */
+static struct { pthread_mutex_t lock; char order[LOG_MAX]; size_t count; } ran = {.lock = PTHREAD_MUTEX_INITIALIZER};
+struct named { struct pool_job job; char name; };
+
+static void named_run(struct pool_job *job, size_t piece, struct pool_thread *thread)
+{
+	pthread_mutex_lock(&ran.lock);
+	ran.order[ran.count++] = ((struct named *)job)->name;
+	pthread_mutex_unlock(&ran.lock);
+}
+
+static void batch_of_many_pieces_holds_up_a_single_query_by_one(void **state)
+{
+	struct named batch = {{.pieces = 100, .run = named_run, .finish = nothing_more}, 'b'};
+	struct named single = {{.pieces = 1, .run = named_run, .finish = nothing_more}, 's'};
+	struct pool *p;
+	struct gate gate;
+
+	ran.count = 0;
+	assert_int_equal(pool_new(1, &p), STATUS_OK);
+	gate_close(&gate, p);
+	assert_int_equal(pool_submit(p, &batch.job), STATUS_OK);
+	assert_int_equal(pool_submit(p, &single.job), STATUS_OK);
+	sem_post(&gate.leave);
+	pool_free(&p);
+	assert_int_equal(ran.count, 101);
+	assert_memory_equal(ran.order, "bsb", 3);
+}
+
+struct lent { struct pool *pool; _Atomic int inside; _Atomic bool open; size_t pieces; _Atomic int runs[PIECES_MAX]; };
+
+static void lent_piece(void *arg, size_t i)
+{
+	struct lent *l = arg;
+
+	atomic_fetch_add(&l->inside, 1);
+	while (!atomic_load(&l->open)) clock_sleep_us(100);
+	atomic_fetch_add(&l->runs[i], 1);
+}
+
+static void *build_thread(void *arg)
+{
+	struct lent *l = arg;
+	struct runner *r = pool_runner(l->pool);
+
+	r->run(r, l->pieces, lent_piece, l);
+	for (size_t i = 0; i < l->pieces; i++) assert_int_equal(atomic_load(&l->runs[i]), 1);
+	return NULL;
+}
+
+/* Builds that never let go of what they have: a search still comes through, since one thread takes no pieces of builds. */
+static void search_never_waits_for_a_piece_of_a_build(void **state)
+{
+	for (size_t threads = 1; threads <= 3; threads++) {
+		struct lent lent = {.pieces = 50}, other = {.pieces = 50};
+		struct counted job = {.job = {.pieces = 5, .run = counted_run, .finish = counted_finish}};
+		pthread_t build, second;
+		assert_int_equal(pool_new(threads, &lent.pool), STATUS_OK);
+		other.pool = lent.pool;
+		assert_int_equal(pthread_create(&build, NULL, build_thread, &lent), 0);
+		assert_int_equal(pthread_create(&second, NULL, build_thread, &other), 0);
+		/* Two threads of builds and all that the pool lends. */
+		while ((size_t)(atomic_load(&lent.inside) + atomic_load(&other.inside)) < 2 + threads - 1) clock_sleep_us(100);
+		sem_init(&job.end, 0, 0);
+		assert_int_equal(pool_submit(lent.pool, &job.job), STATUS_OK);
+		sem_wait(&job.end);
+		assert_int_equal(atomic_load(&lent.runs[0]), 0);
+		atomic_store(&lent.open, true);
+		atomic_store(&other.open, true);
+		pthread_join(build, NULL);
+		pthread_join(second, NULL);
+		pool_free(&lent.pool);
+	}
+}
+
+static void inner_piece(void *arg, size_t i) { atomic_fetch_add((_Atomic int *)arg + i, 1); }
+
+struct outer { struct runner *runner; _Atomic int (*counts)[8]; };
+
+static void outer_piece(void *arg, size_t i)
+{
+	struct outer *o = arg;
+
+	o->runner->run(o->runner, 8, inner_piece, o->counts[i]);
+}
+
+static void runner_may_be_used_inside_its_own_pieces(void **state)
+{
+	_Atomic int counts[20][8];
+	struct pool *p;
+
+	memset(counts, 0, sizeof(counts));
+	assert_int_equal(pool_new(3, &p), STATUS_OK);
+	struct outer outer = {pool_runner(p), counts};
+	assert_int_equal(outer.runner->threads, 3);
+	outer.runner->run(outer.runner, 20, outer_piece, &outer);
+	outer.runner->run(outer.runner, 0, outer_piece, &outer);
+	for (int i = 0; i < 20; i++)
+		for (int j = 0; j < 8; j++) assert_int_equal(atomic_load(&counts[i][j]), 1);
+	pool_free(&p);
+}
+
+static void busy_thread_shows_it_and_its_progress_stands_still_while_it_hangs(void **state)
+{
+	struct pool *p;
+	struct gate gate;
+	bool busy;
+
+	assert_int_equal(pool_new(1, &p), STATUS_OK);
+	gate_close(&gate, p);
+	uint64_t before = pool_progress(p, 0, &busy);
+	assert_true(busy);
+	clock_sleep_us(2000);
+	assert_true(pool_progress(p, 0, &busy) == before);
+	sem_post(&gate.leave);
+	while (pool_progress(p, 0, &busy), busy) clock_sleep_us(100);
+	assert_true(pool_progress(p, 0, &busy) > before);
+	pool_free(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_piece_runs_once_and_the_end_comes_after_all),
+		cmocka_unit_test(full_queue_refuses_at_once_and_loses_nothing),
+		cmocka_unit_test(batch_of_many_pieces_holds_up_a_single_query_by_one),
+		cmocka_unit_test(search_never_waits_for_a_piece_of_a_build),
+		cmocka_unit_test(runner_may_be_used_inside_its_own_pieces),
+		cmocka_unit_test(busy_thread_shows_it_and_its_progress_stands_still_while_it_hangs),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
