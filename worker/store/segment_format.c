@@ -120,7 +120,7 @@ static const char *header_fault(const struct segment_header *h)
 	if (h->dtype != (uint32_t)metric_dtype((enum metric)h->metric)) return "rows of a type that its metric does not have";
 	if (h->stride != rows_stride((enum metric)h->metric, h->dim)) return "rows of a length that is not its dimension's";
 	if (h->trees > TREES_MAX) return "too many trees";
-	if (h->n == 0 && (h->nodes || h->dirs)) return "trees without rows";
+	if (h->n == 0 && (h->trees || h->nodes || h->dirs)) return "trees without rows";
 	if (h->dirs) {
 		uint32_t floats = (h->dim + (h->metric == METRIC_DOT) + 15) / 16 * 16;
 		if (h->metric == METRIC_HAMMING || h->dir_floats != floats) return "directions of a length that is not its dimension's";

@@ -176,7 +176,7 @@ static void header_from_content(const struct shard_identity *identity, const str
 		.dtype = (uint32_t)metric_dtype(identity->metric),
 		.dim = identity->dim,
 		.n = c->n,
-		.trees = c->forest.trees,
+		.trees = c->n ? c->forest.trees : 0,
 		.nodes = c->forest.nodes,
 		.dirs = c->forest.dirs,
 		.dir_floats = c->forest.dir_floats,
