@@ -186,8 +186,10 @@ static enum status sim_sync(struct io *io, struct io_file *f)
 	enum status status = handle_enter(f, SIM_SYNC, &half);
 
 	if (f->inode->sync_failed) sim->syncs_after_failure++;
-	if (status == STATUS_OK) inode_sync(f->inode, false);
-	else if (half && !sim->dead) { /* in a power cut the dirty sectors stay dirty: each may have been written */
+	if (status == STATUS_OK) {
+		inode_sync(f->inode, false);
+		f->inode->sync_failed = false;
+	} else if (half && !sim->dead) { /* in a power cut the dirty sectors stay dirty: each may have been written */
 		inode_sync(f->inode, true);
 		f->inode->sync_failed = true;
 	}

@@ -45,7 +45,7 @@ void io_sim_power_on(struct io_sim *sim, uint64_t seed);
 void io_sim_capacity(struct io_sim *sim, uint64_t bytes);
 
 uint64_t io_sim_calls(struct io_sim *sim, enum io_sim_op op); /* since io_sim_new */
-/* Syncs of a file after one of the same file had failed, since power_on: P13 wants none. */
+/* Files whose failed sync was followed by another one, since power_on: within one life of a process, P13 wants none. */
 uint64_t io_sim_syncs_after_failure(struct io_sim *sim);
 /* Counted calls that were made in that phase, and power cuts that fell into it. */
 uint64_t io_sim_phase_calls(struct io_sim *sim, enum io_phase phase);

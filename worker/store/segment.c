@@ -313,8 +313,9 @@ enum status segment_sweep(struct io *io, const char *dir, const struct manifest 
 {
 	char path[STORE_PATH_MAX], **names = NULL;
 	size_t count = 0;
-	enum status status = io->ops->list(io, dir, &names, &count);
+	enum status status = io->ops->sync_dir(io, dir); /* the manifest's name may not be durable yet, and without it nothing is a stray */
 
+	if (status == STATUS_OK) status = io->ops->list(io, dir, &names, &count);
 	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
 		if (!is_stray(names[i], m)) continue;
 		if (!store_path(path, dir, names[i])) status = STATUS_LIMIT;

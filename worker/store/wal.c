@@ -96,7 +96,7 @@ static enum status files_remove(struct wal *w, size_t n)
 		enum status synced = w->io->ops->sync_dir(w->io, w->dir);
 		if (synced != STATUS_OK) {
 			w->poisoned = true;
-			status = synced;
+			status = STATUS_IO;
 		}
 	}
 	return status;
@@ -138,6 +138,9 @@ static enum status existing_open(struct wal *w, struct wal_replay *p, size_t obs
 	status = w->io->ops->open(w->io, path, IO_APPEND, &w->file);
 	bool header_only = last->size == WAL_HEADER_SIZE; /* that was durable before the file had its name */
 	if (status == STATUS_OK && !header_only) status = file_settle(w, p->unsure);
+	/* The names too: the life before may have ended between a rename (of a log file, or of the manifest that makes files obsolete) and
+	 * the folder's sync. */
+	if (status == STATUS_OK) status = w->io->ops->sync_dir(w->io, w->dir);
 	if (status == STATUS_OK) status = files_remove(w, obsolete);
 	if (status != STATUS_OK) return report_set(p->report, status, "%s could not be made ready: %s", path, io_last_error());
 	return STATUS_OK;
@@ -337,6 +340,7 @@ enum status wal_rotate(struct wal *w, struct report *report)
 	} else {
 		w->poisoned = true;
 	}
+	if (w->poisoned) status = STATUS_IO;
 	return report_set(report, status, "%s could not be made: %s", path, why);
 }
 
