@@ -175,6 +175,7 @@ static enum status sim_truncate(struct io *io, struct io_file *f, uint64_t size)
 	enum status status = handle_enter(f, SIM_TRUNCATE, &half);
 
 	require(f->writable);
+	if (status == STATUS_OK && coin(&f->sim->prng)) inode_sync(f->inode, false);
 	if (status == STATUS_OK) inode_truncate(f->inode, (size_t)size);
 	return leave(f->sim, status);
 }
@@ -250,6 +251,7 @@ static enum status sim_remove(struct io *io, const char *path)
 	struct entry *e = entry_find(&sim->disk, path);
 
 	if (status == STATUS_OK && !(e && e->now && !e->now->is_dir)) status = STATUS_NOT_FOUND;
+	if (status == STATUS_OK && coin(&sim->prng)) entry_sync(e);
 	if (status == STATUS_OK) entry_bind(e, NULL);
 	entries_prune(&sim->disk);
 	return leave(sim, status);
@@ -294,10 +296,7 @@ static enum status sim_sync_dir(struct io *io, const char *path)
 
 	for (size_t i = 0; i < sim->disk.count && status == STATUS_OK; i++) {
 		struct entry *e = &sim->disk.entries[i];
-		if (e->now == e->platter || !stands_in(e->path, path)) continue;
-		inode_keep(e->now);
-		inode_drop(e->platter);
-		e->platter = e->now;
+		if (stands_in(e->path, path)) entry_sync(e);
 	}
 	entries_prune(&sim->disk);
 	return leave(sim, status);

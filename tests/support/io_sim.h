@@ -4,6 +4,7 @@
  * - A write is in the page cache only, by sectors of 512 bytes. sync makes a file's data and size durable; sync_dir makes the names of one
  *   folder durable. A power cut keeps what is durable; of the rest, each dirty sector, each size and each name independently
  *   stays or goes, by the seed. A grown file whose sectors went holds zeros there.
+ *   Before a truncate or a remove the kernel may have written out, of itself, what these take away.
  * - A failed sync leaves the file's dirty sectors readable and marks them clean: a later sync succeeds and writes nothing
  *   of them. Only bytes written anew can become durable (fsyncgate).
  * - A failed write leaves a prefix of its bytes. A full disk too. Another failed call changes nothing.

@@ -77,7 +77,6 @@ void inode_truncate(struct inode *i, size_t size)
 	i->size_dirty = true;
 }
 
-/* With `lost` the kernel believes to have written and has not. */
 void inode_sync(struct inode *i, bool lost)
 {
 	for (size_t s = 0; s < i->room / SECTOR; s++) {
@@ -138,6 +137,13 @@ void entry_bind(struct entry *e, struct inode *inode)
 	inode_keep(inode);
 	inode_drop(e->now);
 	e->now = inode;
+}
+
+void entry_sync(struct entry *e)
+{
+	inode_keep(e->now);
+	inode_drop(e->platter);
+	e->platter = e->now;
 }
 
 void entries_prune(struct sim_disk *disk)
@@ -206,9 +212,7 @@ void disk_settle(struct sim_disk *disk, struct prng *p)
 	for (size_t i = 0; i < disk->count; i++) { /* two names of one inode: settling it twice changes nothing */
 		struct entry *e = &disk->entries[i];
 		if (e->now) inode_settle(e->now, p);
-		inode_keep(e->now);
-		inode_drop(e->platter);
-		e->platter = e->now;
+		entry_sync(e);
 	}
 	entries_prune(disk);
 }

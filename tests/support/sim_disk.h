@@ -36,6 +36,7 @@ void inode_sync(struct inode *i, bool lost);
 struct entry *entry_find(struct sim_disk *disk, const char *path); /* or NULL */
 struct entry *entry_make(struct sim_disk *disk, const char *path);
 void entry_bind(struct entry *e, struct inode *inode);
+void entry_sync(struct entry *e);   /* the platter knows it as it is now */
 void entries_prune(struct sim_disk *disk); /* forget names that are bound to nothing: entries move */
 bool stands_in(const char *path, const char *dir); /* directly */
 bool folder_is_there(struct sim_disk *disk, const char *path); /* the one that `path` stands in */
