@@ -9,7 +9,7 @@
 #include "tests/support/io_sim.h"
 #include "tests/unit/store_fixture.h"
 
-enum { SEQUENCES_MAX = 400, STEPS = 16, SCRIPTS = 4, CUT_SEEDS = 6 };
+enum { SEQUENCES_MAX = 400, STEPS = 16, SCRIPTS = 10, CUT_SEEDS = 6 };
 enum fate { FATE_NONE, FATE_ACKED, FATE_UNKNOWN, FATE_REJECTED };
 
 /* What the world outside knows of the log. */
