@@ -40,6 +40,21 @@ static const struct option create_options[] = {
 	{0, 0, 0, 0, 0},
 };
 
+static const struct example import_examples[] = {
+	{"grove import clothes train-images-idx3-ubyte.gz --labels train-labels-idx1-ubyte.gz",
+		"60,000 images, each with a payload {label: ...}"},
+	{"grove import words a.npy b.npy --start-id 1000", "ids 1000, 1001, ... through both files"},
+	{"grove import words vectors.csv --ids ids.txt", "ids from a file, one a line"},
+	{0, 0},
+};
+static const struct option import_options[] = {
+	{"format", 0, "F", "idx, npy, fvecs or csv; default: by the file's name", false},
+	{"start-id", 0, "N", "the first item's id; default 0", false},
+	{"ids", 0, "FILE", "ids, one a line, as many as there are vectors", false},
+	{"labels", 0, "FILE", "labels (idx, or text with one a line), stored as payload {label: ...}", false},
+	{0, 0, 0, 0, 0},
+};
+
 static const struct example put_examples[] = {
 	{"grove put points --id 7 --vector '[0.5, 1, -2]'", "insert or replace item 7"},
 	{"grove put points --key boot-42 --vector '[1, 0, 0]' --payload '{\"label\": \"boot\"}'", "an item addressed by a key"},
@@ -81,18 +96,40 @@ static const struct option build_options[] = {
 static const struct example search_examples[] = {
 	{"grove search clothes --id 7 -k 10", "the ten items nearest to item 7"},
 	{"grove search points --vector '[0.5, 1, -2]' -k 3 --json", "one JSON object for the query"},
+	{"grove search clothes --queries t10k-images-idx3-ubyte.gz -k 10 --limit 10 --sheet out.png --shape 28x28",
+		"a picture of ten queries and their neighbours"},
 	{"grove search clothes --id 7 -k 10 --exact", "compare with every item"},
 	{0, 0},
 };
 static const struct option search_options[] = {
 	{"id", 0, "N", "search near a stored item; may be given again", true},
 	{"vector", 0, "JSON", "search near this vector", false},
+	{"queries", 0, "FILE", "search near each vector of a file (formats as in import)", false},
+	{"format", 0, "F", "the file's format; default: by its name", false},
+	{"query-labels", 0, "FILE", "labels of the queries, shown with them (formats as in import --labels)", false},
+	{"limit", 0, "N", "only the first N queries of the file", false},
 	{"k", 'k', "K", "how many neighbours; default 10", false},
 	{"search-k", 0, "N", "candidates to inspect in the whole index; default k x trees", false},
 	{"exact", 0, NULL, "compare with every item", false},
 	{"mode", 0, "MODE", "how to search: forest, the default", false},
 	{"min-coverage", 0, "C", "share of the shards (0 to 1) that must answer; default 1", false},
 	{"with-payload", 0, NULL, "hits with their payloads", false},
+	{"sheet", 0, "FILE", "write queries and neighbours as a grid of images (PNG); needs --shape", false},
+	{"shape", 0, "WxH", "width and height of an image: 28x28", false},
+	{0, 0, 0, 0, 0},
+};
+
+static const struct example recall_examples[] = {
+	{"grove recall clothes --queries t10k-images-idx3-ubyte.gz -k 10 --limit 1000", "a table of effort, recall and speed"},
+	{"grove recall clothes --queries q.npy -k 10 --efforts 500,2000,10000 --json", "at chosen efforts"},
+	{0, 0},
+};
+static const struct option recall_options[] = {
+	{"queries", 0, "FILE", "vectors to search near (formats as in import)", false},
+	{"format", 0, "F", "the file's format; default: by its name", false},
+	{"k", 'k', "K", "how many neighbours; default 10", false},
+	{"limit", 0, "N", "only the first N queries of the file", false},
+	{"efforts", 0, "A,B,...", "values of search_k; default: k x trees, doubled", false},
 	{0, 0, 0, 0, 0},
 };
 
@@ -115,13 +152,17 @@ const struct command commands[] = {
 		0, 0, verb_up},
 	{"create", "NAME --dim D --metric M [--shards S] [--trees T] [--seed N]", "make an index", create_examples,
 		create_options, 1, 1, verb_create},
+	{"import", "NAME FILE... [--format F] [--start-id N] [--ids FILE] [--labels FILE]",
+		"put the vectors of files into an index", import_examples, import_options, 2, ANY_NUMBER, verb_import},
 	{"put", "NAME (--id N | --key K) --vector JSON [--payload JSON]", "insert or replace one item", put_examples, put_options,
 		1, 1, verb_put},
 	{"get", "NAME --id N...", "show items", get_examples, id_options, 1, ANY_NUMBER, verb_get},
 	{"delete", "NAME --id N...", "remove items", delete_examples, id_options, 1, ANY_NUMBER, verb_delete},
 	{"build", "NAME [--trees T]", "build the trees of an index", build_examples, build_options, 1, 1, verb_build},
-	{"search", "NAME (--id N | --vector JSON) [-k K] [--search-k N | --exact]", "find the nearest items",
+	{"search", "NAME (--id N | --vector JSON | --queries FILE) [-k K] [--search-k N | --exact]", "find the nearest items",
 		search_examples, search_options, 1, 1, verb_search},
+	{"recall", "NAME --queries FILE [-k K] [--limit N] [--efforts A,B,...]", "measure answers against exact search",
+		recall_examples, recall_options, 1, 1, verb_recall},
 	{"list", "", "show all indexes", list_examples, no_options, 0, 0, verb_list},
 	{"describe", "NAME", "show an index and its shards", describe_examples, no_options, 1, 1, verb_describe},
 	{"status", "", "show workers, indexes and shards", status_examples, no_options, 0, 0, verb_status},

@@ -6,6 +6,7 @@
 #include "client/cli/output.h"
 #include "client/cli/query_run.h"
 #include "client/cli/query_set.h"
+#include "client/cli/search_sheet.h"
 #include "client/cli/search_view.h"
 #include "client/cli/verbs.h"
 #include "common/limits.h"
@@ -18,6 +19,7 @@ struct search {
 	struct query_set queries;
 	grove_search_args args;
 	bool with_payload;
+	struct search_sheet *sheet; /* NULL: none wanted */
 	uint32_t incomplete;
 	int exit_code;
 };
@@ -36,6 +38,7 @@ static bool search_answer(void *context, uint32_t first, uint32_t count, int cod
 		query_set_title(&s->queries, first + q, title, sizeof(title));
 		enum status status = s->session.json ? hits_json(stdout, &reply->hits, q, first + q, s->with_payload)
 						     : hits_print(stdout, &reply->hits, q, title);
+		if (status == STATUS_OK && s->sheet) status = search_sheet_add(s->sheet, &reply->hits, q);
 		if (!s->session.json && first + q + 1 < s->queries.count) fputc('\n', stdout);
 		if (status != STATUS_OK) {
 			output_message("the answer cannot be shown: %s", status_text(status));
@@ -64,6 +67,8 @@ static int search_parse(const struct arguments *a, struct search *s)
 		return usage_error(a->command, "--exact inspects every item: it goes without --search-k");
 	if (mode && strcmp(mode, "forest") != 0) return usage_error(a->command, "there is no mode '%s': forest", mode);
 	if (mode && arguments_has(a, "exact")) return usage_error(a->command, "--exact goes without --mode");
+	if (arguments_has(a, "sheet") != arguments_has(a, "shape"))
+		return usage_error(a->command, "--sheet and --shape go together: --sheet out.png --shape 28x28");
 	s->args.mode = arguments_has(a, "exact") ? GROVE_EXACT : GROVE_FOREST;
 	s->args.min_coverage = min_coverage > 0 ? min_coverage : -1;
 	s->with_payload = arguments_has(a, "with-payload");
@@ -93,9 +98,16 @@ int verb_search(const struct arguments *a)
 	exit_code = session_open(&s.session, a, arguments_has(a, "queries") ? QUERIES_TIMEOUT_MS : GROVE_DEFAULT_TIMEOUT_MS);
 	if (exit_code == EXIT_OK) exit_code = session_index(&s.session, s.index, &info);
 	if (exit_code == EXIT_OK) exit_code = query_set_load(a, info.metric, info.dim, &s.queries);
+	if (exit_code == EXIT_OK && arguments_has(a, "sheet"))
+		exit_code = search_sheet_open(a, &s.session, &info, &s.queries, s.args.k, &s.sheet);
 	if (exit_code != EXIT_OK) goto out;
 	exit_code = search_run(&s);
+	if (s.sheet && (exit_code == EXIT_OK || exit_code == EXIT_PARTIAL)) {
+		int written = search_sheet_write(s.sheet);
+		if (written != EXIT_OK) exit_code = written;
+	}
 out:
+	search_sheet_free(&s.sheet);
 	query_set_release(&s.queries);
 	session_close(&s.session);
 	return exit_code;

@@ -11,9 +11,11 @@ int verb_list(const struct arguments *a);
 int verb_describe(const struct arguments *a);
 int verb_status(const struct arguments *a);
 int verb_drop(const struct arguments *a);
+int verb_import(const struct arguments *a);   /* verb_import.c */
 int verb_put(const struct arguments *a);      /* verb_items.c */
 int verb_get(const struct arguments *a);
 int verb_delete(const struct arguments *a);
 int verb_search(const struct arguments *a);   /* verb_search.c */
+int verb_recall(const struct arguments *a);   /* verb_recall.c */
 
 #endif

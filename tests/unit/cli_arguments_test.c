@@ -107,7 +107,7 @@ static void mistakes_are_told_in_a_sentence(void **state)
 		{"search", "x --exact=3", "--exact takes no value"},
 		{"search", "", "something is missing"},
 		{"search", "x y", "'y' is one argument too many"},
-		
+		{"import", "x", "something is missing"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct arguments a;
@@ -122,7 +122,7 @@ static void help_needs_nothing_else(void **state)
 {
 	struct arguments a;
 	char said[256];
-	assert_true(parse("get", "--help", &a, said));
+	assert_true(parse("import", "--help", &a, said));
 	assert_true(arguments_has(&a, "help"));
 	arguments_release(&a);
 }
@@ -146,6 +146,7 @@ static void mistyped_verb_finds_its_neighbour_and_nonsense_none(void **state)
 {
 	assert_string_equal(word_nearest("serch", command_word, NULL), "search");
 	assert_string_equal(word_nearest("stauts", command_word, NULL), "status");
+	assert_string_equal(word_nearest("improt", command_word, NULL), "import");
 	assert_null(word_nearest("frobnicate", command_word, NULL));
 	assert_null(word_nearest("x", command_word, NULL));
 }
@@ -176,7 +177,7 @@ static void every_command_has_help_with_examples_before_options(void **state)
 		}
 		free(text);
 	}
-	assert_int_equal(count, 11);
+	assert_int_equal(count, 13);
 }
 
 static void exit_codes_are_the_documented_ones(void **state)

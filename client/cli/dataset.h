@@ -1,0 +1,42 @@
+/* dataset.h - files of vectors, read as a stream: never more than what is asked for is in memory.
+ *
+ *   idx     the MNIST family: 00 00, type (08 bytes, 0D float32 big-endian), dimensions, each a u32 big-endian; all but the first
+ *           make one vector
+ *   npy     NumPy's, versions 1 to 3: shape (n, dim), C order, <f4, <f8 (narrowed), |u1, |b1
+ *   fvecs   an i32 dimension before each row of float32, little-endian
+ *   csv     numbers separated by comma, semicolon, tab or blanks; a first line without any number is a heading
+ *
+ * All may be gzip-compressed. Every value must be finite; a file that is shorter or longer than it says is refused, before its
+ * first row where the size shows it. One owner, one thread. Sentences name the file and the row or line. */
+#ifndef CLIENT_CLI_DATASET_H
+#define CLIENT_CLI_DATASET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/status.h"
+#include "common/vec.h"
+
+struct dataset;
+/* format: "idx", "npy", "fvecs", "csv"; NULL: by the file's name, else by its first bytes. */
+MUST_CHECK enum status dataset_open(const char *path, const char *format, struct dataset **ret, struct report *report);
+void dataset_close(struct dataset **d);
+uint32_t dataset_dim(const struct dataset *d);
+enum dtype dataset_dtype(const struct dataset *d); /* DTYPE_F32 or DTYPE_U8: what dataset_read() gives */
+uint64_t dataset_rows(const struct dataset *d);    /* in the whole file; 0: not known */
+/* The next rows, at most max_rows, into `out` (aligned for floats, dtype_row_bytes() each). *ret_n 0: the end. */
+MUST_CHECK enum status dataset_read(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
+
+/* n rows of 0/1 numbers into packed bits, least significant first, ceil(dim / 8) bytes a row. Any other number is refused. */
+MUST_CHECK enum status dataset_pack_bits(enum dtype t, const void *rows, uint32_t n, uint32_t dim, uint8_t *out, struct report *report);
+
+/* Labels: an idx file of one dimension (bytes), or text with one label a line. */
+struct labels;
+enum { LABEL_MAX = 4096 }; /* bytes of a label */
+MUST_CHECK enum status labels_open(const char *path, struct labels **ret, struct report *report);
+void labels_close(struct labels **l);
+/* The next label, valid until the next call; *ret NULL: the end. */
+MUST_CHECK enum status labels_next(struct labels *l, const char **ret, struct report *report);
+
+#endif

@@ -1,0 +1,40 @@
+/* dataset_format.h - what one file format gives to dataset.c; nobody else includes it. */
+#ifndef CLIENT_CLI_DATASET_FORMAT_H
+#define CLIENT_CLI_DATASET_FORMAT_H
+
+#include "client/cli/dataset.h"
+#include "client/cli/read_bytes.h"
+
+struct dataset {
+	const struct dataset_format *format;
+	struct bytes_file *file;
+	uint32_t dim;
+	enum dtype dtype;
+	uint64_t rows; /* 0: not known */
+	uint64_t read; /* rows given so far */
+	/* the formats' own */
+	uint8_t element; /* bytes of an element in the file */
+	bool swap;       /* big-endian floats */
+	struct buf line; /* csv: the line read ahead; fvecs: unused */
+	uint64_t line_number;
+	bool line_waits;
+};
+
+struct dataset_format {
+	const char *name;
+	/* Read the head: dim, dtype and, if the file says so, rows. */
+	enum status (*open)(struct dataset *d, struct report *report);
+	/* Up to max_rows rows; *ret_n 0 at the end. */
+	enum status (*read)(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
+};
+
+extern const struct dataset_format dataset_idx, dataset_npy, dataset_fvecs, dataset_csv;
+
+/* Checked head: 1 <= dim <= DIM_MAX, and the plain file's size is head + rows x dim x element. */
+MUST_CHECK enum status dataset_set_shape(struct dataset *d, uint64_t rows, uint64_t dim, size_t head, struct report *report);
+/* n bytes or a sentence that the file ends too early. */
+MUST_CHECK enum status dataset_exactly(struct dataset *d, void *out, size_t n, struct report *report);
+/* For formats that know their rows: that many, then the end of the file. */
+MUST_CHECK enum status dataset_read_counted(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
+
+#endif

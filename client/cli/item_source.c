@@ -1,0 +1,238 @@
+/* item_source.c - files of vectors, ids and labels, side by side, in batches. */
+#include "client/cli/item_source.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cli/command.h"
+#include "client/cli/dataset.h"
+#include "client/cli/read_bytes.h"
+#include "client/grove.h"
+#include "common/limits.h"
+#include "proto/client_codec.h"
+
+enum { ID_LINE_MAX = 64 };
+
+struct item_source {
+	struct item_source_options options;
+	struct dataset *dataset; /* of the file under way */
+	size_t file;             /* its number */
+	struct bytes_file *ids;
+	struct labels *labels;
+	struct buf line, floats; /* an id's line; rows before they are packed to bits */
+	uint64_t next_id, expected;
+	bool ids_used_up; /* 2^64 - 1 was given: there is no next one */
+};
+
+void item_batch_init(struct item_batch *b)
+{
+	*b = (struct item_batch){.count = 0};
+	buf_init(&b->rows, 0);
+	buf_init(&b->ids, 0);
+	buf_init(&b->payload_sizes, 0);
+	buf_init(&b->payloads, 0);
+}
+
+void item_batch_release(struct item_batch *b)
+{
+	buf_release(&b->rows);
+	buf_release(&b->ids);
+	buf_release(&b->payload_sizes);
+	buf_release(&b->payloads);
+	b->count = 0;
+}
+
+static enum status no_memory(struct report *report) { return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY)); }
+
+/* Open file number `file` and see that it fits the index. */
+static enum status source_open_file(struct item_source *s, size_t file, struct report *report)
+{
+	const char *path = s->options.files[file];
+	dataset_close(&s->dataset);
+	enum status status = dataset_open(path, s->options.format, &s->dataset, report);
+	if (status != STATUS_OK) return status;
+	s->file = file;
+	if (dataset_dim(s->dataset) != s->options.dim)
+		return report_set(report, STATUS_BAD_REQUEST, "%s has vectors of %" PRIu32 " numbers, the index has %" PRIu32 " dimensions", path,
+			dataset_dim(s->dataset), s->options.dim);
+	return STATUS_OK;
+}
+
+/* Every file is opened once before anything is sent, so that a mistyped last name is told first. */
+static enum status source_check_files(struct item_source *s, struct report *report)
+{
+	bool known = true;
+	for (size_t i = s->options.file_count; i-- > 0;) {
+		enum status status = source_open_file(s, i, report);
+		if (status != STATUS_OK) return status;
+		known = known && dataset_rows(s->dataset);
+		s->expected += dataset_rows(s->dataset);
+	}
+	if (!known) s->expected = 0;
+	return STATUS_OK;
+}
+
+enum status item_source_open(const struct item_source_options *options, struct item_source **ret, struct report *report)
+{
+	struct item_source *s = calloc(1, sizeof(*s));
+	if (!s) return no_memory(report);
+	s->options = *options;
+	s->next_id = options->start_id;
+	buf_init(&s->line, 0);
+	buf_init(&s->floats, 0);
+	enum status status = source_check_files(s, report);
+	if (status == STATUS_OK && options->ids) status = bytes_open(options->ids, &s->ids, report);
+	if (status == STATUS_OK && options->labels) status = labels_open(options->labels, &s->labels, report);
+	if (status == STATUS_OK)
+		*ret = s;
+	else
+		item_source_close(&s);
+	return status;
+}
+
+void item_source_close(struct item_source **s)
+{
+	if (!*s) return;
+	dataset_close(&(*s)->dataset);
+	bytes_close(&(*s)->ids);
+	labels_close(&(*s)->labels);
+	buf_release(&(*s)->line);
+	buf_release(&(*s)->floats);
+	free(*s);
+	*s = NULL;
+}
+
+uint64_t item_source_expected(const struct item_source *s) { return s->expected; }
+
+/* ---- vectors ---- */
+
+/* Rows of the present file; *ret_n 0 at its end. */
+static enum status source_rows(struct item_source *s, uint32_t max_rows, struct item_batch *b, uint32_t *ret_n, struct report *report)
+{
+	enum dtype dtype = dataset_dtype(s->dataset);
+	struct buf *target = s->options.bits ? &s->floats : &b->rows;
+	size_t row_bytes = dtype_row_bytes(dtype, s->options.dim), bits_bytes = dtype_row_bytes(DTYPE_BITS, s->options.dim);
+	uint8_t *rows, *bits;
+	buf_reset(target);
+	if (buf_extend(target, max_rows * row_bytes, &rows) != STATUS_OK) return no_memory(report);
+	enum status status = dataset_read(s->dataset, max_rows, rows, ret_n, report);
+	if (status != STATUS_OK) return status;
+	target->size = *ret_n * row_bytes;
+	b->dtype = s->options.bits ? GROVE_BITS : dtype == DTYPE_U8 ? GROVE_U8 : GROVE_F32;
+	b->dim = s->options.dim;
+	if (!s->options.bits) return STATUS_OK;
+	buf_reset(&b->rows);
+	if (buf_extend(&b->rows, *ret_n * bits_bytes, &bits) != STATUS_OK) return no_memory(report);
+	return dataset_pack_bits(dtype, rows, *ret_n, s->options.dim, bits, report);
+}
+
+/* ---- ids ---- */
+
+static enum status next_id_of_file(struct item_source *s, uint64_t *ret, struct report *report)
+{
+	bool end = false;
+	enum status status = bytes_line(s->ids, ID_LINE_MAX, &s->line, &end, report);
+	if (status != STATUS_OK) return status;
+	if (end) return report_set(report, STATUS_BAD_REQUEST, "%s has fewer ids than there are vectors", s->options.ids);
+	if (!text_u64((const char *)s->line.bytes, ret))
+		return report_set(report, STATUS_BAD_REQUEST, "%s: '%s' is no id: a whole number from 0 to %" PRIu64, s->options.ids,
+			(const char *)s->line.bytes, UINT64_MAX);
+	return STATUS_OK;
+}
+
+static enum status source_ids(struct item_source *s, struct item_batch *b, uint32_t n, struct report *report)
+{
+	uint8_t *at;
+	buf_reset(&b->ids);
+	if (buf_extend(&b->ids, (size_t)n * sizeof(uint64_t), &at) != STATUS_OK) return no_memory(report);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t id = s->next_id;
+		if (s->ids) {
+			enum status status = next_id_of_file(s, &id, report);
+			if (status != STATUS_OK) return status;
+		} else if (s->ids_used_up) {
+			return report_set(report, STATUS_LIMIT, "the ids are used up: the largest is %" PRIu64, UINT64_MAX);
+		} else {
+			s->ids_used_up = s->next_id++ == UINT64_MAX;
+		}
+		memcpy(at + (size_t)i * sizeof(id), &id, sizeof(id));
+	}
+	return STATUS_OK;
+}
+
+/* ---- labels ---- */
+
+static enum status source_labels(struct item_source *s, struct item_batch *b, uint32_t n, struct report *report)
+{
+	buf_reset(&b->payload_sizes);
+	buf_reset(&b->payloads);
+	for (uint32_t i = 0; s->labels && i < n; i++) {
+		const char *label = NULL;
+		size_t before = b->payloads.size;
+		enum status status = labels_next(s->labels, &label, report);
+		if (status != STATUS_OK) return status;
+		if (!label) return report_set(report, STATUS_BAD_REQUEST, "%s has fewer labels than there are vectors", s->options.labels);
+		status = payload_from_label(label, &b->payloads);
+		uint32_t size = (uint32_t)(b->payloads.size - before);
+		if (status == STATUS_OK) status = buf_append(&b->payload_sizes, &size, sizeof(size));
+		if (status != STATUS_OK) return report_set(report, status, "the label '%.40s' cannot be stored: %s", label, status_text(status));
+	}
+	return STATUS_OK;
+}
+
+/* Nothing may be left over: too many ids or labels are a mistake like too few. */
+static enum status source_ended(struct item_source *s, struct report *report)
+{
+	const char *label = NULL;
+	bool end = true;
+	enum status status = s->labels ? labels_next(s->labels, &label, report) : STATUS_OK;
+	if (status == STATUS_OK && label)
+		return report_set(report, STATUS_BAD_REQUEST, "%s has more labels than there are vectors: all vectors were imported", s->options.labels);
+	if (status == STATUS_OK && s->ids) status = bytes_line(s->ids, ID_LINE_MAX, &s->line, &end, report);
+	if (status == STATUS_OK && !end && s->line.size)
+		return report_set(report, STATUS_BAD_REQUEST, "%s has more ids than there are vectors: all vectors were imported", s->options.ids);
+	return status;
+}
+
+enum status item_source_read(struct item_source *s, size_t max_bytes, struct item_batch *b, struct report *report)
+{
+	uint32_t n = 0;
+	for (;;) {
+		size_t row_bytes = dtype_row_bytes(dataset_dtype(s->dataset), s->options.dim), rows = max_bytes / row_bytes;
+		uint32_t max_rows = rows < 1 ? 1 : rows > BATCH_ITEMS_MAX ? BATCH_ITEMS_MAX : (uint32_t)rows;
+		enum status status = source_rows(s, max_rows, b, &n, report);
+		if (status != STATUS_OK) return status;
+		if (n || s->file + 1 == s->options.file_count) break;
+		status = source_open_file(s, s->file + 1, report);
+		if (status != STATUS_OK) return status;
+	}
+	b->count = n;
+	if (n == 0) return source_ended(s, report);
+	enum status status = source_ids(s, b, n, report);
+	return status == STATUS_OK ? source_labels(s, b, n, report) : status;
+}
+
+/* ---- labels of queries ---- */
+
+enum status item_labels_load(const char *path, uint32_t count, char ***ret, struct report *report)
+{
+	struct labels *labels = NULL;
+	char **texts = calloc(count ? count : 1, sizeof(*texts));
+	if (!texts) return no_memory(report);
+	enum status status = labels_open(path, &labels, report);
+	for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
+		const char *label = NULL;
+		status = labels_next(labels, &label, report);
+		if (status == STATUS_OK && !label) status = report_set(report, STATUS_BAD_REQUEST, "%s has fewer labels than there are queries", path);
+		if (status == STATUS_OK && !(texts[i] = strdup(label))) status = no_memory(report);
+	}
+	if (status == STATUS_OK) {
+		*ret = texts;
+		texts = NULL;
+	}
+	for (uint32_t i = 0; texts && i < count; i++) free(texts[i]);
+	free(texts);
+	labels_close(&labels);
+	return status;
+}

@@ -1,0 +1,144 @@
+/* read_bytes.c - plain and compressed files by zlib, which passes plain bytes through. */
+#include "client/cli/read_bytes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum { READ_BUFFER = 256 * 1024, READ_CHUNK = 1 << 30 };
+
+struct bytes_file {
+	gzFile gz;
+	char *path;
+	uint64_t size;
+	bool size_known;
+	uint8_t peeked[BYTES_PEEK_MAX];
+	size_t peeked_size, peeked_at;
+};
+
+enum status bytes_open(const char *path, struct bytes_file **ret, struct report *report)
+{
+	struct stat st;
+	enum status status = STATUS_NO_MEMORY;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return report_set(report, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open %s: %s", path, strerror(errno));
+	struct bytes_file *f = calloc(1, sizeof(*f));
+	if (f) f->path = strdup(path);
+	if (!f || !f->path) {
+		report_set(report, status, "%s", status_text(status));
+		goto out;
+	}
+	if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
+		status = report_set(report, STATUS_IO, "cannot read %s: it is not a file", path);
+		goto out;
+	}
+	f->gz = gzdopen(fd, "rb");
+	if (!f->gz) {
+		report_set(report, status, "%s", status_text(status));
+		goto out;
+	}
+	fd = -1;
+	gzbuffer(f->gz, READ_BUFFER);
+	f->size = (uint64_t)st.st_size;
+	f->size_known = S_ISREG(st.st_mode) && gzdirect(f->gz);
+	*ret = f;
+	f = NULL;
+	status = STATUS_OK;
+out:
+	if (fd != -1) close(fd);
+	bytes_close(&f);
+	return status;
+}
+
+void bytes_close(struct bytes_file **f)
+{
+	if (!*f) return;
+	if ((*f)->gz) gzclose((*f)->gz);
+	free((*f)->path);
+	free(*f);
+	*f = NULL;
+}
+
+const char *bytes_path(const struct bytes_file *f) { return f->path; }
+
+bool bytes_size(const struct bytes_file *f, uint64_t *ret)
+{
+	if (f->size_known) *ret = f->size;
+	return f->size_known;
+}
+
+static enum status read_raw(struct bytes_file *f, uint8_t *out, size_t n, size_t *ret_n, struct report *report)
+{
+	size_t done = 0;
+	while (done < n) {
+		unsigned ask = n - done > READ_CHUNK ? READ_CHUNK : (unsigned)(n - done);
+		int got = gzread(f->gz, out + done, ask);
+		int code = Z_OK;
+		const char *why = gzerror(f->gz, &code);
+		if (got < 0 || code == Z_BUF_ERROR)
+			return report_set(report, code == Z_ERRNO ? STATUS_IO : STATUS_CORRUPT, "cannot read %s: %s", f->path,
+				code == Z_ERRNO ? strerror(errno) : why);
+		if (got == 0) break;
+		done += (size_t)got;
+	}
+	*ret_n = done;
+	return STATUS_OK;
+}
+
+enum status bytes_peek(struct bytes_file *f, void *out, size_t n, size_t *ret_n, struct report *report)
+{
+	if (f->peeked_size == 0) {
+		enum status status = read_raw(f, f->peeked, sizeof(f->peeked), &f->peeked_size, report);
+		if (status != STATUS_OK) return status;
+	}
+	*ret_n = n < f->peeked_size ? n : f->peeked_size;
+	memcpy(out, f->peeked, *ret_n);
+	return STATUS_OK;
+}
+
+enum status bytes_read(struct bytes_file *f, void *out, size_t n, size_t *ret_n, struct report *report)
+{
+	size_t early = f->peeked_size - f->peeked_at < n ? f->peeked_size - f->peeked_at : n, more = 0;
+	memcpy(out, f->peeked + f->peeked_at, early);
+	f->peeked_at += early;
+	if (early < n) {
+		enum status status = read_raw(f, (uint8_t *)out + early, n - early, &more, report);
+		if (status != STATUS_OK) return status;
+	}
+	*ret_n = early + more;
+	return STATUS_OK;
+}
+
+static int next_byte(struct bytes_file *f) { return f->peeked_at < f->peeked_size ? f->peeked[f->peeked_at++] : gzgetc(f->gz); }
+
+enum status bytes_line(struct bytes_file *f, size_t max, struct buf *line, bool *ret_end, struct report *report)
+{
+	enum status status = STATUS_OK;
+	bool any = false;
+	int c;
+	buf_reset(line);
+	while ((c = next_byte(f)) >= 0) {
+		uint8_t byte = (uint8_t)c;
+		any = true;
+		if (byte == '\n') break;
+		if (line->size == max) return report_set(report, STATUS_LIMIT, "%s has a line of more than %zu bytes", f->path, max);
+		status = buf_append(line, &byte, 1);
+		if (status != STATUS_OK) return report_set(report, status, "%s", status_text(status));
+	}
+	if (c < 0) {
+		int code = Z_OK;
+		const char *why = gzerror(f->gz, &code);
+		if (code != Z_OK && code != Z_STREAM_END) return report_set(report, STATUS_CORRUPT, "cannot read %s: %s", f->path, why);
+	}
+	while (line->size && line->bytes[line->size - 1] == '\r') line->size--;
+	status = buf_append(line, "", 1);
+	if (status != STATUS_OK) return report_set(report, status, "%s", status_text(status));
+	line->size--;
+	*ret_end = !any;
+	return STATUS_OK;
+}

@@ -1,0 +1,26 @@
+/* recall.h - how much of the truth an answer has. Pure.
+ *
+ * A hit counts as right if it is no farther than the k-th exact hit: of several items at the same distance any will do, so ties
+ * are fair. The measure is right hits over min(k, exact hits), summed over all queries. */
+#ifndef CLIENT_CLI_RECALL_H
+#define CLIENT_CLI_RECALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What is kept of one query's exact answer. */
+struct truth { uint32_t count; float last; }; /* hits, at most k; the distance of the last one */
+
+struct recall { uint64_t right, wanted; };
+
+/* `largest_first` for dot, whose distances fall. */
+void recall_add(struct recall *r, const struct truth *truth, const float *distances, uint64_t count, bool largest_first);
+double recall_ratio(const struct recall *r); /* 1 if nothing was to be found */
+
+enum { EFFORTS_MAX = 32, EFFORTS_DEFAULT_MAX = 8 };
+/* k x trees, doubled until it reaches the items or there are EFFORTS_DEFAULT_MAX of them. Returns how many. */
+uint32_t efforts_default(uint32_t k, uint32_t trees, uint64_t items, uint32_t out[EFFORTS_MAX]);
+/* "100,200,400": ascending or not, each 1 .. SEARCH_K_MAX. 0: not that. */
+uint32_t efforts_parse(const char *text, uint32_t out[EFFORTS_MAX]);
+
+#endif

@@ -1,0 +1,81 @@
+/* sheet.c - one byte a pixel, written by libpng's simplified interface, which needs no longjmp. */
+#include "client/cli/sheet.h"
+
+#include <errno.h>
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/cursor.h"
+
+enum { GAP = 2, QUERY_GAP = 8, BACKGROUND = 48, WIDTH_WANTED = 64 };
+
+struct sheet {
+	uint32_t columns, rows, width, height, scale;
+	size_t wide, high; /* of the picture */
+	uint8_t *pixels;
+};
+
+enum status sheet_new(uint32_t columns, uint32_t rows, uint32_t width, uint32_t height, struct sheet **ret, struct report *report)
+{
+	uint32_t scale = width < WIDTH_WANTED ? (WIDTH_WANTED + width - 1) / width : 1;
+	size_t wide, high, bytes;
+	if (!size_mul(columns, (size_t)width * scale + GAP, &wide) || !size_mul(rows, (size_t)height * scale + GAP, &high) ||
+		!size_add(wide, GAP + QUERY_GAP, &wide) || !size_add(high, GAP, &high) || !size_mul(wide, high, &bytes) || bytes > SHEET_BYTES_MAX)
+		return report_set(report, STATUS_LIMIT, "the sheet would be larger than %d MiB: take fewer queries with --limit, or fewer neighbours",
+			SHEET_BYTES_MAX / 1024 / 1024);
+	struct sheet *s = calloc(1, sizeof(*s));
+	uint8_t *pixels = malloc(bytes);
+	if (!s || !pixels) {
+		free(s);
+		free(pixels);
+		return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
+	}
+	memset(pixels, BACKGROUND, bytes);
+	*s = (struct sheet){.columns = columns, .rows = rows, .width = width, .height = height, .scale = scale, .wide = wide, .high = high, .pixels = pixels};
+	*ret = s;
+	return STATUS_OK;
+}
+
+void sheet_free(struct sheet **s)
+{
+	if (!*s) return;
+	free((*s)->pixels);
+	free(*s);
+	*s = NULL;
+}
+
+static uint8_t grey(float v, float low, float high)
+{
+	if (!(high > low) || v <= low) return 0;
+	return v >= high ? 255 : (uint8_t)((v - low) / (high - low) * 255 + 0.5f);
+}
+
+void sheet_put(struct sheet *s, uint32_t column, uint32_t row, const float *pixels, float low, float high)
+{
+	require(column < s->columns && row < s->rows);
+	size_t left = GAP + column * ((size_t)s->width * s->scale + GAP) + (column ? QUERY_GAP : 0);
+	size_t top = GAP + row * ((size_t)s->height * s->scale + GAP);
+	for (size_t y = 0; y < (size_t)s->height * s->scale; y++) {
+		uint8_t *out = s->pixels + (top + y) * s->wide + left;
+		for (size_t x = 0; x < (size_t)s->width * s->scale; x++)
+			out[x] = grey(pixels[y / s->scale * s->width + x / s->scale], low, high);
+	}
+}
+
+enum status sheet_write(const struct sheet *s, const char *path, struct report *report)
+{
+	png_image image;
+	memset(&image, 0, sizeof(image));
+	image.version = PNG_IMAGE_VERSION;
+	image.width = (png_uint_32)s->wide;
+	image.height = (png_uint_32)s->high;
+	image.format = PNG_FORMAT_GRAY;
+	errno = 0;
+	if (png_image_write_to_file(&image, path, 0, s->pixels, (png_int_32)s->wide, NULL)) return STATUS_OK;
+	enum status status = errno == ENOSPC ? STATUS_DISK_FULL : STATUS_IO;
+	report_set(report, status, "cannot write %s: %s", path, errno ? strerror(errno) : image.message);
+	png_image_free(&image);
+	return status;
+}

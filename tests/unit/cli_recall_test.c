@@ -1,0 +1,98 @@
+/* cli_recall_test.c - recall against the truth, ties included, and the efforts that are tried. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "client/cli/recall.h"
+
+static double ratio(struct truth truth, const float *distances, uint64_t n, bool largest_first)
+{
+	struct recall r = {0, 0};
+	recall_add(&r, &truth, distances, n, largest_first);
+	return recall_ratio(&r);
+}
+
+static void recall_is_the_share_of_hits_no_farther_than_the_last_true_one(void **state)
+{
+	const float distances[4] = {1, 2, 5, 9};
+	assert_true(ratio((struct truth){4, 9}, distances, 4, false) == 1);
+	assert_true(ratio((struct truth){4, 5}, distances, 4, false) == 0.75);
+	assert_true(ratio((struct truth){4, 0.5f}, distances, 4, false) == 0);
+	assert_true(ratio((struct truth){4, 9}, distances, 2, false) == 0.5); /* too few hits are missing hits */
+}
+
+static void ties_at_the_border_are_fair(void **state)
+{
+	const float distances[3] = {1, 2, 2}; /* of several items at distance 2 any will do */
+	assert_true(ratio((struct truth){3, 2}, distances, 3, false) == 1);
+	const float many[4] = {2, 2, 2, 2};
+	assert_true(ratio((struct truth){3, 2}, many, 4, false) == 1); /* never more than all */
+}
+
+static void dot_is_largest_first(void **state)
+{
+	const float products[3] = {9, 5, 1};
+	assert_true(ratio((struct truth){3, 1}, products, 3, true) == 1);
+	assert_true(fabs(ratio((struct truth){3, 5}, products, 3, true) - 2.0 / 3) < 1e-12);
+	assert_true(fabs(ratio((struct truth){3, 9}, products, 3, true) - 1.0 / 3) < 1e-12);
+}
+
+static void queries_are_summed_and_an_empty_index_is_no_division_by_zero(void **state)
+{
+	struct recall r = {0, 0};
+	const float d[2] = {1, 2};
+	assert_true(recall_ratio(&r) == 1);
+	recall_add(&r, &(struct truth){0, 0}, d, 0, false);
+	assert_true(recall_ratio(&r) == 1);
+	recall_add(&r, &(struct truth){2, 2}, d, 2, false);
+	recall_add(&r, &(struct truth){2, 1}, d, 2, false);
+	assert_true(recall_ratio(&r) == 0.75);
+}
+
+static void infinite_distances_count_like_others(void **state)
+{
+	const float d[2] = {1, INFINITY};
+	assert_true(ratio((struct truth){2, INFINITY}, d, 2, false) == 1);
+	assert_true(ratio((struct truth){2, 3}, d, 2, false) == 0.5);
+}
+
+static void default_efforts_double_and_end_at_the_items(void **state)
+{
+	uint32_t e[EFFORTS_MAX];
+	assert_int_equal(efforts_default(10, 10, 60000, e), EFFORTS_DEFAULT_MAX);
+	for (uint32_t i = 0; i < EFFORTS_DEFAULT_MAX; i++) assert_int_equal(e[i], 100u << i);
+	assert_int_equal(efforts_default(10, 10, 350, e), 3); /* 100, 200, 400: more than all is no more */
+	assert_int_equal(e[2], 400);
+	assert_int_equal(efforts_default(1048576, 10000, 1, e), 0); /* past the largest search_k */
+	assert_int_equal(efforts_default(5, 0, 1, e), 1);
+	assert_int_equal(e[0], 5);
+}
+
+static void efforts_are_parsed_strictly(void **state)
+{
+	uint32_t e[EFFORTS_MAX];
+	assert_int_equal(efforts_parse("100,200,2147483647", e), 3);
+	assert_int_equal(e[0], 100);
+	assert_int_equal(e[2], INT32_MAX);
+	const char *const bad[] = {"", ",", "1,", ",1", "0", "1,,2", "1 2", "-1", "2147483648", "99999999999999999999999", "1;2",
+		"a", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) assert_int_equal(efforts_parse(bad[i], e), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(recall_is_the_share_of_hits_no_farther_than_the_last_true_one),
+		cmocka_unit_test(ties_at_the_border_are_fair),
+		cmocka_unit_test(dot_is_largest_first),
+		cmocka_unit_test(queries_are_summed_and_an_empty_index_is_no_division_by_zero),
+		cmocka_unit_test(infinite_distances_count_like_others),
+		cmocka_unit_test(default_efforts_double_and_end_at_the_items),
+		cmocka_unit_test(efforts_are_parsed_strictly),
+	};
+	return cmocka_run_group_tests_name("cli_recall", tests, NULL, NULL);
+}
