@@ -100,7 +100,9 @@ static bool front_next(struct front *f, uint64_t until_us, struct net_message *r
 				return true;
 			}
 			take_beat(f, &m);
-			if (!ret) return false;
+			if (ret) continue;
+			net_message_release(&m);
+			return false;
 		}
 	}
 	return false;
