@@ -62,7 +62,7 @@ class Error(Exception):
     """An error reply: .code is the wire name, .reply the whole header, .frames what came with it."""
 
     def __init__(self, reply, frames=()):
-        super().__init__(f"{reply['error']}: {reply.get('text')}")
+        super().__init__(f"{reply['error']}: {reply.get('message')}")
         self.code, self.reply, self.frames = reply["error"], reply, frames
 
 
@@ -213,11 +213,11 @@ class Client:
         return request["id"]
 
     def receive(self, seconds):
-        """The next reply: (header, frames)."""
+        """The next reply: (header, frames); frames that were left out at the end are empty."""
         if not self.socket.poll(int(seconds * 1000)):
             raise TimeoutError("no reply")
         frames = self.socket.recv_multipart()
-        return msgpack.unpackb(frames[0]), frames[1:]
+        return msgpack.unpackb(frames[0]), frames[1:] + [b""] * (8 - len(frames))
 
     def call(self, op, index=None, frames=(), wait=None, **arguments):
         wanted = self.send(op, index, frames, **arguments)
@@ -229,3 +229,153 @@ class Client:
         if not header["ok"]:
             raise Error(header, more)
         return header, more
+
+    # ---- verbs ----
+
+    def raw(self, op, index=None, frames=(), **arguments):
+        return self.call(op, index, frames, **arguments)
+
+    def create(self, name, dim, metric, shards=0, trees=0, seed=0):
+        self.call("create", name, dim=dim, metric=metric, shards=shards, trees=trees, seed=seed)
+        self.dims = dict(getattr(self, "dims", {}), **{name: (dim, metric)})
+
+    def drop(self, name):
+        self.call("drop", name)
+
+    def shape(self, name):
+        """(dim, metric) of an index."""
+        known = getattr(self, "dims", {})
+        if name not in known:
+            header, frames = self.call("describe", name)
+            [row] = msgpack.unpackb(frames[1])
+            self.dims = known = dict(known, **{name: (row[3], row[2])})
+        return known[name]
+
+    def rows(self, name, vectors):
+        """(dtype, dim, bytes, count) of an array: float32 or uint8 rows; packed bits for hamming."""
+        dim, metric = self.shape(name)
+        vectors = numpy.ascontiguousarray(vectors)
+        if metric == "hamming":
+            return "bits", dim, vectors.astype(numpy.uint8).tobytes(), len(vectors)
+        if vectors.dtype == numpy.uint8:
+            return "u8", dim, vectors.tobytes(), len(vectors)
+        return "f32", dim, vectors.astype("<f4").tobytes(), len(vectors)
+
+    def results(self, n, call, allow_failures):
+        names = ["ok", "rejected", "unknown"]
+        try:
+            _, frames = call()
+        except Error as e:
+            if not allow_failures or not e.frames[0]:
+                raise
+            frames = e.frames
+        found = [names[b] for b in frames[0]]
+        assert len(found) == n
+        return found
+
+    def upsert(self, name, ids, vectors, payloads=None, allow_failures=False, timeout_ms=20000):
+        dtype, dim, data, n = self.rows(name, vectors)
+        blobs = b""
+        if payloads:
+            packed = [msgpack.packb(p) for p in payloads]
+            blobs = numpy.array([len(p) for p in packed], "<u4").tobytes() + b"".join(packed)
+        frames = [numpy.asarray(ids, numpy.uint64).astype("<u8").tobytes(), data, blobs, b""]
+        return self.results(n, lambda: self.call("upsert", name, frames, n=n, dim=dim, dtype=dtype, payloads=bool(payloads), timeout_ms=timeout_ms), allow_failures)
+
+    def delete(self, name, ids, allow_failures=False):
+        frames = [numpy.asarray(ids, numpy.uint64).astype("<u8").tobytes(), b""]
+        return self.results(len(ids), lambda: self.call("delete", name, frames, n=len(ids)), allow_failures)
+
+    def get(self, name, ids):
+        """For each id: dict(found, vector, payload)."""
+        out = []
+        for start in range(0, len(ids), 1000):
+            part = ids[start:start + 1000]
+            header, frames = self.call("get", name, [numpy.asarray(part, numpy.uint64).astype("<u8").tobytes(), b""], n=len(part))
+            width = {"f32": 4 * header["dim"], "u8": header["dim"], "bits": (header["dim"] + 7) // 8}[header["dtype"]]
+            payloads = unpack_blobs(frames[3], len(part))
+            for i in range(len(part)):
+                row = numpy.frombuffer(frames[1][i * width:(i + 1) * width], "<f4" if header["dtype"] == "f32" else numpy.uint8)
+                out.append({"found": bool(frames[2][i]), "vector": row, "payload": msgpack.unpackb(payloads[i]) if payloads[i] else None})
+        return out
+
+    def build(self, name, trees=0, timeout_ms=120000):
+        self.call("build", name, trees=trees, timeout_ms=timeout_ms)
+
+    def search_arguments(self, name, queries, k, exact=False, search_k=0, min_coverage=None, timeout_ms=60000):
+        dtype, dim, data, n = self.rows(name, queries)
+        arguments = dict(k=k, nq=n, dim=dim, dtype=dtype, mode="exact" if exact else "forest", search_k=search_k, timeout_ms=timeout_ms)
+        if min_coverage is not None:
+            arguments["min_coverage"] = min_coverage
+        return dict(op="search", index=name, frames=[data], **arguments)
+
+    def search(self, name, queries, k, **how):
+        """An Answer for each query; batches are cut so that nq x k stays within the limit."""
+        step = max(1, min(1000, 2**20 // k))
+        answers = []
+        for start in range(0, len(queries), step):
+            answers += parse_answers(*self.call(**self.search_arguments(name, queries[start:start + step], k, **how)))
+        return answers
+
+    def search_send(self, name, queries, k, **how):
+        return self.send(**self.search_arguments(name, queries, k, **how))
+
+    def search_receive(self, seconds):
+        """The next reply to a search_send: (request id, answers), or an Error."""
+        header, frames = self.receive(seconds)
+        return (header["id"], parse_answers(header, frames)) if header["ok"] else Error(header, frames)
+
+    def hits_of_error(self, error):
+        return parse_answers(error.reply, error.frames)
+
+    def missing_of_error(self, error):
+        record = numpy.dtype([("shard", "<u4"), ("status", "<i4"), ("items", "<u8"), ("zero", "<u8")])
+        return [{"shard": int(m["shard"]), "items": int(m["items"])} for m in numpy.frombuffer(error.frames[4], record)]
+
+    def status(self):
+        header, frames = self.call("status", timeout_ms=3000)
+        names = ["id", "state", "pid", "endpoint", "items", "memory_bytes", "age_ms", "shards", "threads"]
+        return {"workers": [dict(zip(names, w)) for w in msgpack.unpackb(frames[0])]}
+
+
+class Answer:
+    """One query's hits and coverage."""
+
+    def __init__(self, ids, distances, coverage):
+        self.ids, self.distances = ids, distances
+        self.shards, self.answered, self.failed, self.late = (int(coverage[n]) for n in ("shards", "answered", "failed", "late"))
+        self.items_total, self.items_searched, self.candidates = (int(coverage[n]) for n in ("total", "searched", "candidates"))
+        assert self.shards == self.answered + self.failed + self.late
+
+    @property
+    def complete(self):
+        return self.answered == self.shards
+
+
+COVERAGE = numpy.dtype([("shards", "<u4"), ("answered", "<u4"), ("failed", "<u4"), ("late", "<u4"), ("total", "<u8"), ("searched", "<u8"),
+                        ("candidates", "<u8")])
+
+
+def unpack_blobs(frame, n):
+    if not frame:
+        return [b""] * n
+    lengths = numpy.frombuffer(frame[:4 * n], "<u4")
+    ends = 4 * n + numpy.cumsum(lengths)
+    return [frame[int(end - size):int(end)] for size, end in zip(lengths, ends)]
+
+
+def parse_answers(header, frames):
+    counts = numpy.frombuffer(frames[0], "<u4")
+    ids, distances = numpy.frombuffer(frames[1], "<u8"), numpy.frombuffer(frames[2], "<f4")
+    assert len(counts) == header["nq"] and len(ids) == len(distances) == counts.sum() == header["total"]
+    ends = numpy.cumsum(counts)
+    return [Answer(ids[end - n:end], distances[end - n:end], coverage)
+            for n, end, coverage in zip(counts, ends, numpy.frombuffer(frames[3], COVERAGE))]
+
+
+def run():
+    """Run the tests of the calling file: FILE BUILD [TEST...]."""
+    global BUILD
+    BUILD = os.path.abspath(sys.argv.pop(1))
+    program = unittest.main(module="__main__", argv=sys.argv, exit=False, verbosity=2)
+    sys.exit(0 if program.result.wasSuccessful() and program.result.testsRun else 1)

@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """A full disk, for real: the worker's data folder on a small tmpfs. And a flipped bit in a file at rest."""
 import glob
 import os
@@ -40,7 +41,7 @@ class Full(unittest.TestCase):
                         break
                 self.assertGreater(refused, 0)
                 self.assertGreater(len(acknowledged), 1000)
-                print(f"| 24 MiB disk: {len(acknowledged)} items acknowledged, {refused} rejected")
+                print(f"\n| 24 MiB disk: {len(acknowledged)} items acknowledged, {refused} rejected")
                 with self.assertRaises(cluster.Error) as caught:
                     client.upsert("items", [10**9], rows[:1])
                 self.assertEqual(caught.exception.code, "disk_full")

@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """The commands of the README, as they stand there, and the Python example of proto/CLIENT.md."""
 import os
 import re

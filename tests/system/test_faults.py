@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """Workers that stop, die, and come back; coordinators that are restarted; who is let in."""
 import os
 import signal
@@ -19,6 +20,7 @@ def filled(c, client, name="items", shards=4, n=4000, build=True):
     client.upsert(name, numpy.arange(n), rows)
     if build:
         client.build(name)
+    cluster.wait_for("beats that tell the count", 5, lambda: sum(w["items"] for w in client.status()["workers"]) == n)
     return rows
 
 

@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """Bad input of every kind gets one clear sentence and an error, and loses nothing."""
 import json
 import os
@@ -169,7 +170,7 @@ class Wire(unittest.TestCase):
                 with self.assertRaises(cluster.Error) as caught:
                     client.raw(**case)
                 self.assertEqual(caught.exception.code, code, caught.exception)
-                self.assertGreater(len(caught.exception.reply["text"]), 10)
+                self.assertGreater(len(caught.exception.reply["message"]), 10)
 
     def test_a_client_that_never_reads_harms_nobody(self):
         with cluster.Cluster(workers=1) as c:
@@ -211,7 +212,7 @@ class Wire(unittest.TestCase):
                     self.assertTrue(answer.complete)
                     self.assertEqual(answer.ids[0], sent.index(number), "a poorer answer called complete")
                     outcomes["ok"] += 1
-            print("| 600 searches at once:", outcomes)
+            print("\n| 600 searches at once:", outcomes)
             self.assertGreater(outcomes["busy"], 0)
             self.assertGreater(outcomes["ok"], 0)
 

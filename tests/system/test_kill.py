@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """kill -9 of every process at any moment of an import loses nothing that was acknowledged.
 
 Half of the kills come at random moments, half are aimed at a phase of a write that the worker's phase file shows (common/io.h). What
@@ -69,7 +70,7 @@ class Kill(unittest.TestCase):
                 c.wait_ready(2)
                 if kill % 10 == 9 or kill == kills - 1:
                     self.check(c, acknowledged, possible)
-        print(f"| {kills} kills, seed {cluster.SEED}; fell inside: " + ", ".join(f"{PHASES[p]} {fell[p]}" for p in range(5)) +
+        print(f"\n| {kills} kills, seed {cluster.SEED}; fell inside: " + ", ".join(f"{PHASES[p]} {fell[p]}" for p in range(5)) +
               f"; {len(acknowledged)} items acknowledged, none lost")
         for phase in range(1, 5):
             self.assertGreater(fell[phase], 0, f"no kill fell inside {PHASES[phase]}: the test did not test it")
