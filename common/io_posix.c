@@ -2,7 +2,8 @@
  *
  * The phase file (GROVE_PHASE_FILE) is PHASE_SLOTS bytes in a shared mapping: each thread that tells a phase owns one byte, taken when it
  * first does; its value is enum io_phase. A reader that maps the file sees, also after a kill, what each thread was in. It is a window for
- * tests, not data: nothing is ever read back. */
+ * tests, not data: nothing is ever read back. With GROVE_PHASE_DWELL_US besides, an append to a log is written in two halves with so many
+ * microseconds between them, so that a kill can be aimed into it. */
 #include "common/io.h"
 
 #include <dirent.h>
@@ -17,6 +18,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "common/clock.h"
 
 enum { PHASE_SLOTS = 64, PATH_BYTES_MAX = 400 };
 
@@ -110,7 +113,10 @@ static enum status posix_read(struct io *io, struct io_file *f, uint64_t offset,
 	return STATUS_OK;
 }
 
-static enum status posix_write(struct io *io, struct io_file *f, uint64_t offset, const void *bytes, size_t n)
+static _Thread_local enum io_phase phase_now;
+static uint64_t phase_dwell_us;
+
+static enum status write_all(struct io_file *f, uint64_t offset, const void *bytes, size_t n)
 {
 	const uint8_t *at = bytes;
 
@@ -123,6 +129,17 @@ static enum status posix_write(struct io *io, struct io_file *f, uint64_t offset
 		n -= (size_t)put;
 	}
 	return STATUS_OK;
+}
+
+static enum status posix_write(struct io *io, struct io_file *f, uint64_t offset, const void *bytes, size_t n)
+{
+	size_t half = n / 2;
+	enum status status;
+
+	if (!phase_dwell_us || phase_now != IO_PHASE_WAL_APPEND) return write_all(f, offset, bytes, n);
+	status = write_all(f, offset, bytes, half);
+	clock_sleep_us(phase_dwell_us);
+	return status == STATUS_OK ? write_all(f, offset + half, (const uint8_t *)bytes + half, n - half) : status;
 }
 
 static enum status posix_truncate(struct io *io, struct io_file *f, uint64_t size)
@@ -277,6 +294,7 @@ static void posix_phase(struct io *io, enum io_phase phase)
 	_Atomic unsigned char *slots = phase_slots;
 
 	if (!slots) return;
+	phase_now = phase;
 	if (phase_slot == PHASE_SLOTS) phase_slot = atomic_fetch_add(&phase_threads, 1);
 	if (phase_slot < PHASE_SLOTS)
 		atomic_store(&slots[phase_slot], (unsigned char)phase);
@@ -286,10 +304,11 @@ static void posix_phase(struct io *io, enum io_phase phase)
 
 static void phase_open(void)
 {
-	const char *path = getenv("GROVE_PHASE_FILE");
+	const char *path = getenv("GROVE_PHASE_FILE"), *dwell = getenv("GROVE_PHASE_DWELL_US");
 	int fd;
 
 	if (!path || phase_slots) return;
+	if (dwell) phase_dwell_us = strtoull(dwell, NULL, 10);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd == -1) return;
 	if (ftruncate(fd, PHASE_SLOTS) == 0) {

@@ -273,14 +273,14 @@ class Client:
         assert len(found) == n
         return found
 
-    def upsert(self, name, ids, vectors, payloads=None, allow_failures=False, timeout_ms=20000):
+    def upsert(self, name, ids, vectors, payloads=None, allow_failures=False, timeout_ms=20000, wait=None):
         dtype, dim, data, n = self.rows(name, vectors)
         blobs = b""
         if payloads:
             packed = [msgpack.packb(p) for p in payloads]
             blobs = numpy.array([len(p) for p in packed], "<u4").tobytes() + b"".join(packed)
         frames = [numpy.asarray(ids, numpy.uint64).astype("<u8").tobytes(), data, blobs, b""]
-        return self.results(n, lambda: self.call("upsert", name, frames, n=n, dim=dim, dtype=dtype, payloads=bool(payloads), timeout_ms=timeout_ms), allow_failures)
+        return self.results(n, lambda: self.call("upsert", name, frames, n=n, dim=dim, dtype=dtype, payloads=bool(payloads), timeout_ms=timeout_ms, wait=wait), allow_failures)
 
     def delete(self, name, ids, allow_failures=False):
         frames = [numpy.asarray(ids, numpy.uint64).astype("<u8").tobytes(), b""]
@@ -299,8 +299,8 @@ class Client:
                 out.append({"found": bool(frames[2][i]), "vector": row, "payload": msgpack.unpackb(payloads[i]) if payloads[i] else None})
         return out
 
-    def build(self, name, trees=0, timeout_ms=120000):
-        self.call("build", name, trees=trees, timeout_ms=timeout_ms)
+    def build(self, name, trees=0, timeout_ms=120000, wait=None):
+        self.call("build", name, trees=trees, timeout_ms=timeout_ms, wait=wait)
 
     def search_arguments(self, name, queries, k, exact=False, search_k=0, min_coverage=None, timeout_ms=60000):
         dtype, dim, data, n = self.rows(name, queries)

@@ -43,7 +43,7 @@ class Full(unittest.TestCase):
                 self.assertGreater(len(acknowledged), 1000)
                 print(f"\n| 24 MiB disk: {len(acknowledged)} items acknowledged, {refused} rejected")
                 with self.assertRaises(cluster.Error) as caught:
-                    client.upsert("items", [10**9], rows[:1])
+                    client.upsert("items", range(10**9, 10**9 + 1000), rows[:1000])
                 self.assertEqual(caught.exception.code, "disk_full")
                 # Reads and deletes go on.
                 [answer] = client.search("items", rows[acknowledged[-1]:acknowledged[-1] + 1], k=1, exact=True)
@@ -56,15 +56,15 @@ class Full(unittest.TestCase):
                     self.assertEqual(e.code, "disk_full")
                 # Space: writes go on by themselves.
                 subprocess.run(["mount", "-o", "remount,size=200m", self.mount], check=True)
-                cluster.wait_for("writes go on", 15, lambda: client.upsert("items", [10**9], rows[:1], allow_failures=True) == ["ok"])
+                cluster.wait_for("writes go on", 15, lambda: set(client.upsert("items", range(10**9, 10**9 + 1000), rows[:1000], allow_failures=True)) == {"ok"})
                 c.workers[0].kill()
                 c.workers[0].start()
                 c.wait_ready()
                 cluster.wait_for("complete answers", 15, lambda: self.complete(client, rows))
-                kept = acknowledged[10:] + [10**9]
+                kept = acknowledged[10:] + list(range(10**9, 10**9 + 1000))
                 found = client.get("items", kept)
                 self.assertTrue(all(f["found"] for f in found))
-                for i, f in list(zip(kept, found))[:-1:97]:
+                for i, f in list(zip(kept, found))[:-1000:97]:
                     self.assertEqual(f["vector"].tobytes(), rows[i].tobytes())
                 self.assertFalse(any(f["found"] for f in client.get("items", acknowledged[:10])))
 

@@ -45,7 +45,8 @@ class Kill(unittest.TestCase):
         phases = []
         for number in (1, 2):
             phases.append(PhaseFile(f"{c.folder}/phase-{number}"))
-            c.add_worker(env={"GROVE_PHASE_FILE": phases[-1].path})
+            # The dwell lets a kill fall between the two halves of an append, which would else take microseconds.
+            c.add_worker(env={"GROVE_PHASE_FILE": phases[-1].path, "GROVE_PHASE_DWELL_US": "1000"})
         fell = collections.Counter()
         acknowledged = {}  # id -> version of the newest acknowledged write
         possible = collections.defaultdict(set)  # id -> versions that may have been applied since
@@ -81,7 +82,7 @@ class Kill(unittest.TestCase):
         wanted = (kill // 2) % 4 + 1 if kill % 2 else None
         time.sleep(chance.uniform(0.02, 0.3))
         if wanted:
-            end = time.monotonic() + 3
+            end = time.monotonic() + 1
             while wanted not in phases[victim].now() and time.monotonic() < end:
                 pass
         everyone = kill % 5 == 4
@@ -115,7 +116,7 @@ class Kill(unittest.TestCase):
                 for i in ids:
                     possible[i].add(version)
                 try:
-                    results = client.upsert("log", ids, rows, payloads=payloads, allow_failures=True, timeout_ms=2000)
+                    results = client.upsert("log", ids, rows, payloads=payloads, allow_failures=True, timeout_ms=1000, wait=1)
                 except (cluster.Error, TimeoutError):
                     continue
                 for i, result in zip(ids, results):
@@ -129,7 +130,7 @@ class Kill(unittest.TestCase):
         with c.client() as client:
             while not stop.is_set():
                 try:
-                    client.build("log", timeout_ms=2000)
+                    client.build("log", timeout_ms=1000, wait=1)
                 except (cluster.Error, TimeoutError):
                     stop.wait(0.05)
 
