@@ -2,6 +2,7 @@
  *
  * Limits, finite values, names and frame sizes are client_request_encode()'s business (the same sentences as the server's).
  * Here only what the encoder cannot see is checked: NULL where an array is needed, both kinds of query given. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/client_internal.h"
@@ -83,13 +84,36 @@ int grove_build_submit(grove_client *c, const char *index, uint32_t trees, grove
 	return named_submit(c, CLIENT_BUILD, index, trees, ret);
 }
 
+/* Ids of items of which some have keys: the hash of the key where there is one, the caller's id elsewhere. malloc'ed. */
+static uint64_t *ids_of_keys(const grove_items *items)
+{
+	uint64_t *ids = malloc((items->count ? items->count : 1) * sizeof(*ids));
+	const uint8_t *key = items->keys.bytes;
+	for (uint32_t i = 0; ids && i < items->count; i++) {
+		uint32_t size = items->keys.sizes[i];
+		ids[i] = size ? item_id_of_key(key, size) : items->ids ? items->ids[i] : 0;
+		key += size;
+	}
+	return ids;
+}
+
+/* No item may be without both. */
+static bool items_addressed(const grove_items *items)
+{
+	if (items->ids || items->count == 0) return true;
+	for (uint32_t i = 0; items->keys.sizes && i < items->count; i++) {
+		if (items->keys.sizes[i] == 0) return false;
+	}
+	return items->keys.sizes != NULL;
+}
+
 int grove_upsert_submit(grove_client *c, const char *index, const grove_items *items, grove_ticket *ret)
 {
 	struct client_request r;
 	enum status status = request_begin(c, &r, CLIENT_UPSERT, index);
 	if (status != STATUS_OK) return status;
-	if (items->count && (!items->vectors || (!items->ids && !items->keys.sizes)))
-		return client_fail(c, STATUS_USAGE, "items need vectors, and ids or keys");
+	if (items->count && (!items->vectors || !items_addressed(items)))
+		return client_fail(c, STATUS_USAGE, "items need vectors, and each an id or a key");
 	if (items->dtype > DTYPE_BITS) return client_fail(c, STATUS_USAGE, "there is no element type %u", items->dtype);
 	if (items->count > BATCH_ITEMS_MAX)
 		return client_fail(c, STATUS_LIMIT, "a batch has at most %d items, not %u", BATCH_ITEMS_MAX, items->count);
@@ -101,7 +125,12 @@ int grove_upsert_submit(grove_client *c, const char *index, const grove_items *i
 	if (blobs_from(&items->payloads, items->count, &r.upsert.items.payloads) != STATUS_OK ||
 		blobs_from(&items->keys, items->count, &r.upsert.items.keys) != STATUS_OK)
 		return client_fail(c, STATUS_USAGE, "payloads or keys have sizes but no bytes");
-	return client_submit(c, &r, (struct asked){.op = CLIENT_UPSERT, .count = items->count}, ret);
+	uint64_t *ids = items->keys.sizes ? ids_of_keys(items) : NULL;
+	if (items->keys.sizes && !ids) return client_fail(c, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
+	if (ids) r.upsert.items.ids = (const uint8_t *)ids;
+	status = client_submit(c, &r, (struct asked){.op = CLIENT_UPSERT, .count = items->count}, ret);
+	free(ids);
+	return status;
 }
 
 static int ids_submit(

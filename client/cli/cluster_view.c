@@ -107,7 +107,9 @@ void shards_print(FILE *out, const grove_shard *shards, uint32_t count)
 void workers_print(FILE *out, const grove_worker *workers, uint32_t count)
 {
 	static const char *const columns[] = {"worker", "state", ">pid", ">shards", ">items", ">memory", ">threads", "endpoint"};
-	struct table *t = table_new(columns, 8);
+	bool endpoints = false; /* a column of its own only where there are some */
+	for (uint32_t i = 0; i < count; i++) endpoints = endpoints || workers[i].endpoint[0];
+	struct table *t = table_new(columns, endpoints ? 8 : 7);
 	for (uint32_t i = 0; i < count; i++) {
 		const grove_worker *w = &workers[i];
 		char pid[24], shards[16], items[32], memory[32], threads[16], state[64];

@@ -12,7 +12,10 @@
 #include "common/clock.h"
 #include "common/limits.h"
 
-enum { BUILD_LOOK_MS = 250 }; /* how often a build's progress is asked for */
+enum {
+	BUILD_LOOK_MS = 250,   /* how often a build's progress is asked for */
+	BUILD_SETTLE_MS = 2000, /* how long the coordinator's picture of a finished build may lag behind */
+};
 
 static void index_show(const struct session *s, const grove_reply *reply)
 {
@@ -80,6 +83,22 @@ static int build_watch(struct session *s, const char *name, grove_ticket build, 
 	return grove_wait(s->client, build, ret);
 }
 
+/* A finished build as the workers' next beats show it; what the build itself answered if that takes too long. */
+static void build_settle(struct session *s, const char *name, grove_reply **reply)
+{
+	uint64_t until = clock_us() + BUILD_SETTLE_MS * 1000;
+	while ((*reply)->index_count && (*reply)->indexes[0].shards_building && clock_us() < until) {
+		grove_reply *fresh = NULL;
+		clock_sleep_us(BUILD_LOOK_MS * 500);
+		if (grove_describe(s->client, name, &fresh) == GROVE_OK) {
+			grove_reply_free(reply);
+			*reply = fresh;
+		} else {
+			grove_reply_free(&fresh);
+		}
+	}
+}
+
 int verb_build(const struct arguments *a)
 {
 	uint32_t trees = 0;
@@ -96,6 +115,7 @@ int verb_build(const struct arguments *a)
 	if (code != GROVE_OK) {
 		exit_code = session_fail(&s, code);
 	} else {
+		build_settle(&s, a->positional[0], &reply);
 		index_show(&s, reply);
 		if (!s.json) output_message("built in %.1f s", seconds);
 	}

@@ -17,11 +17,10 @@ static int put_outcome(const struct session *s, int code, const grove_reply *rep
 {
 	static const char *const names[] = {"ok", "rejected", "unknown"};
 	if (s->json && reply && reply->outcome_count == 1 && reply->outcomes[0] < 3) {
+		fprintf(stdout, "{\"id\":%" PRIu64, key ? item_id_of_key(key, strlen(key)) : id);
 		if (key) {
-			fputs("{\"key\":", stdout);
+			fputs(",\"key\":", stdout);
 			json_string(stdout, key);
-		} else {
-			fprintf(stdout, "{\"id\":%" PRIu64, id);
 		}
 		fprintf(stdout, ",\"result\":\"%s\"}\n", names[reply->outcomes[0]]);
 	}

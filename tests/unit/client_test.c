@@ -488,6 +488,24 @@ static void wrong_calls_are_refused_before_anything_is_sent(void **state)
 	server_stop(&s);
 }
 
+static void keys_become_ids_and_may_stand_beside_ids(void **state)
+{
+	struct server s;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 2000);
+	const uint32_t all[3] = {1, 2, 3}, some[3] = {0, 2, 3};
+	grove_items items = {.count = 3, .dim = 2, .vectors = vectors, .keys = {.sizes = all, .bytes = "abbccc"}};
+	assert_int_equal(grove_upsert(client, "x", &items, NULL), GROVE_OK); /* the server's decoder has checked the hashes */
+	items.ids = three_ids;
+	assert_int_equal(grove_upsert(client, "x", &items, NULL), GROVE_OK);
+	items.keys = (grove_blobs){.sizes = some, .bytes = "bbccc"};
+	assert_int_equal(grove_upsert(client, "x", &items, NULL), GROVE_OK);
+	items.ids = NULL;
+	assert_int_equal(grove_upsert(client, "x", &items, NULL), GROVE_USAGE); /* the first has neither */
+	grove_close(&client);
+	server_stop(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +521,7 @@ int main(void)
 		cmocka_unit_test(answers_may_come_in_any_order),
 		cmocka_unit_test(one_past_the_bound_in_flight_is_busy_at_once),
 		cmocka_unit_test(handle_comes_back_after_the_server_was_restarted),
+		cmocka_unit_test(keys_become_ids_and_may_stand_beside_ids),
 		cmocka_unit_test(wrong_calls_are_refused_before_anything_is_sent),
 	};
 	return cmocka_run_group_tests_name("client", tests, NULL, NULL);
