@@ -135,18 +135,39 @@ struct map_index *request_index(struct core *c, const struct client_address *cli
 	return index;
 }
 
-void part_send(struct core *c, struct pending *p, uint32_t part, const struct member *member, struct cluster_request *r)
+bool log_due(struct core *c)
+{
+	if (c->logged_us && c->now_us - c->logged_us < LOG_PAUSE_US) return false;
+	c->logged_us = c->now_us;
+	return true;
+}
+
+/* ZeroMQ counts messages, not bytes, and a stopped worker takes none: so bytes are counted here. */
+static bool worker_has_room(const struct core *c, const struct member *member, uint64_t bytes)
+{
+	uint64_t under_way = member->sent_bytes - member->taken_bytes;
+	return under_way == 0 || under_way + bytes <= WORKER_BYTES_MAX || c->now_us - member->sent_us >= WORKER_PROBE_US;
+}
+
+void part_send(struct core *c, struct pending *p, uint32_t part, struct member *member, struct cluster_request *r)
 {
 	struct encoded e = {0};
+	uint64_t bytes = 0;
 	r->id = pending_message_id(p, part);
 	r->kind = p->kind;
 	r->remaining_us = p->deadline_us > c->now_us ? p->deadline_us - c->now_us : 0;
 	enum status status = cluster_request_encode(r, &e);
+	for (size_t i = 0; i < e.count; i++) bytes += e.frames[i].size;
+	if (status == STATUS_OK && !worker_has_room(c, member, bytes)) status = STATUS_BUSY;
 	if (status == STATUS_OK) status = c->out.to_worker(c->out.arg, &member->peer, e.frames, e.count);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
 		fanout_sent(&p->fanout, part, member->id, member->incarnation);
-	else
+		member->sent_bytes += bytes;
+		member->sent_us = c->now_us;
+		p->fanout.parts[part].sent_bytes = member->sent_bytes;
+	} else {
 		fanout_unsent(&p->fanout, part, status);
+	}
 	encoded_release(&e);
 }
 
@@ -209,7 +230,7 @@ static void beat_received(struct core *c, const struct net_peer *peer, const str
 	enum beat_verdict verdict = membership_beat(&c->members, beat, peer, c->cluster, c->now_us, &member, &refusal);
 	switch (verdict) {
 	case BEAT_REFUSED:
-		log_warn("worker %s (pid %lld) refused: %s", id, (long long)beat->pid, report_text(&refusal));
+		if (log_due(c)) log_warn("worker %s (pid %lld) refused: %s", id, (long long)beat->pid, report_text(&refusal));
 		worker_welcome(c, member, peer, &refusal);
 		return;
 	case BEAT_WAITING:
@@ -228,6 +249,7 @@ static void beat_received(struct core *c, const struct net_peer *peer, const str
 			verdict == BEAT_JOINED ? "joined" : verdict == BEAT_RESTARTED ? "restarted" : "is back");
 	if (verdict != BEAT_USUAL || uuid_is_zero(beat->cluster)) worker_welcome(c, member, peer, NULL);
 	errands_on_beat(c, member, beat);
+	if (verdict != BEAT_USUAL) errands_name_strangers(c, beat);
 }
 
 static void reply_received(struct core *c, const struct net_peer *peer, const struct net_frame *frames, size_t count)
@@ -241,14 +263,16 @@ static void reply_received(struct core *c, const struct net_peer *peer, const st
 	struct pending *p = pending_of_message(&c->pending, status == STATUS_OK ? reply.id : id, &part);
 	if (status != STATUS_OK) {
 		c->counters.bad_worker_messages++;
-		log_warn("a malformed reply came from a worker: %s", report_text(&report));
+		if (log_due(c)) log_warn("a malformed reply came from a worker: %s", report_text(&report));
 		reply = (struct cluster_reply){.id = id, .to = p ? p->kind : CLUSTER_KIND_COUNT};
 		report_set(&reply.error, STATUS_IO, "a worker's answer was malformed: %s", report_text(&report));
 	}
 	if (!p || !member || reply.to != p->kind || !fanout_answered(&p->fanout, part, member->id)) {
 		c->counters.late_replies++;
 	} else {
-		uint64_t round = p->round;
+		uint64_t round = p->round, sent_bytes = p->fanout.parts[part].sent_bytes;
+		/* Messages are taken in the order in which they were sent. */
+		if (sent_bytes > member->taken_bytes) member->taken_bytes = sent_bytes;
 		p->ops->reply(c, p, part, &reply);
 		if (p->used && p->round == round && fanout_done(&p->fanout)) p->ops->finish(c, p, false);
 	}
@@ -267,7 +291,7 @@ void core_on_worker(struct core *c, const struct net_peer *peer, const struct ne
 	}
 	if (kind != CLUSTER_BEAT || cluster_request_decode(frames, count, &request, &report) != STATUS_OK) {
 		c->counters.bad_worker_messages++;
-		log_warn("a message on the workers' socket was not understood: %s", report_text(&report));
+		if (log_due(c)) log_warn("a message on the workers' socket was not understood: %s", report_text(&report));
 		return;
 	}
 	beat_received(c, peer, &request.beat);
@@ -372,6 +396,20 @@ void core_tick(struct core *c, uint64_t now_us)
 		fanout_expire(&p->fanout);
 		p->ops->finish(c, p, true);
 		require(!p->used || c->pending.timers.positions[slot] != TIMER_NONE);
+	}
+}
+
+void core_stop(struct core *c, uint64_t now_us)
+{
+	c->now_us = now_us;
+	for (uint32_t i = 0; i < PENDING_MAX; i++) {
+		struct pending *p = &c->pending.slots[i];
+		/* A search by id may go from its first round to its second: what that one sent is given up as well. */
+		for (int round = 0; p->used && round < 2; round++) {
+			p->deadline_us = now_us;
+			fanout_expire(&p->fanout);
+			p->ops->finish(c, p, true);
+		}
 	}
 }
 

@@ -43,6 +43,8 @@ void core_on_meta(struct core *c, struct meta_commit **take, uint64_t now_us);
 /* Deadlines and silences up to now. Call it when core_next_us() is reached, after draining what has arrived. */
 void core_tick(struct core *c, uint64_t now_us);
 uint64_t core_next_us(const struct core *c);
+/* The process is about to end: everything under way is answered as if its deadline had come. */
+void core_stop(struct core *c, uint64_t now_us);
 
 struct core_counters { uint64_t requests, bad_requests, bad_worker_messages, late_replies, busy; };
 const struct core_counters *core_counters(const struct core *c);

@@ -10,6 +10,13 @@
 
 #define CORE_TICK_US UINT64_C(100000)     /* how often silences are looked for */
 #define ERRAND_RETRY_US UINT64_C(1000000) /* how often a worker is asked again to open or drop a shard */
+/* Bytes under way to one worker that it has not answered for: beyond this its parts are BUSY, so that a worker that takes
+ * nothing costs bounded memory. One message a second is let through all the same: its answer is what shows that it is back. */
+#define WORKER_BYTES_MAX (UINT64_C(256) << 20)
+#define WORKER_PROBE_US UINT64_C(1000000)
+/* Memory for hits of all searches under way; the workers' lists of one search may need nq x k hits for each worker. */
+#define SEARCH_MEMORY_MAX (UINT64_C(2) << 30)
+#define LOG_PAUSE_US UINT64_C(1000000) /* between log lines that a peer could cause at will */
 #define ERRAND_DEADLINE_US UINT64_C(30000000) /* opening verifies whole files */
 
 /* A commit under way: what to do with its answer. Ends exactly once, in core_on_meta() or core_free(). */
@@ -31,6 +38,8 @@ struct core {
 	struct pending_table pending;
 	struct change *changes; /* under way */
 	uint64_t start_us, now_us, tick_us;
+	uint64_t logged_us;     /* the last line about a peer's mistake */
+	uint64_t search_memory; /* reserved by searches under way */
 	struct core_counters counters;
 	struct buf scratch; /* ids that the client codec computes from keys; one message at a time */
 };
@@ -42,7 +51,7 @@ void reply_error(struct core *c, const struct client_address *client, uint64_t r
 void pending_reply(struct core *c, struct pending *p, struct client_reply *reply);
 void pending_fail(struct core *c, struct pending *p, const struct report *error);
 /* Send one request to a member as part `part`: sent or unsent in the fanout. r->id and remaining_us are filled in. */
-void part_send(struct core *c, struct pending *p, uint32_t part, const struct member *member, struct cluster_request *r);
+void part_send(struct core *c, struct pending *p, uint32_t part, struct member *member, struct cluster_request *r);
 /* After the parts of a round were sent: nothing may have been sendable. */
 void pending_settle(struct core *c, struct pending *p);
 /* Begin a client's request; on failure the client has been told and the state is released. */
@@ -51,6 +60,9 @@ struct pending *request_begin(struct core *c, const struct client_address *clien
 /* The index that a request names, or NULL: the client has been told. */
 struct map_index *request_index(struct core *c, const struct client_address *client, const struct client_request *r);
 uint64_t request_deadline(const struct core *c, const struct client_request *r);
+
+/* May a line about a peer's mistake be logged now? At most one each LOG_PAUSE_US. */
+bool log_due(struct core *c);
 
 /* core.c: commits. Takes change and commit whatever happens. False: it could not be handed over; *report says why. */
 bool change_begin(struct core *c, struct change **take_change, struct meta_commit **take_commit, struct report *report);
@@ -87,6 +99,8 @@ bool shard_items(const struct map_shard *s, uint64_t *ret_items);
 
 /* errands.c */
 void errands_on_beat(struct core *c, struct member *member, const struct cluster_beat *beat);
+/* Log how many shards of a beat neither the map nor a tombstone knows: they are left alone. */
+void errands_name_strangers(struct core *c, const struct cluster_beat *beat);
 /* Ask for all shards of a new index at once, without waiting for beats. */
 void errands_open_index(struct core *c, struct map_index *index);
 void errands_drop(struct core *c, struct map_dropped *dropped);

@@ -94,7 +94,8 @@ static void open_reply(struct core *c, struct pending *p, uint32_t part, const s
 		errands_store_made(c, index);
 		return;
 	}
-	log_warn("shard %u of index '%s' was not opened: %s", s->number, index->spec.name, report_text(&reply->error));
+	if (log_due(c)) log_warn("shard %u of index '%s' was not opened: %s", s->number, index->spec.name, report_text(&reply->error));
+	report_set(&index->trouble, reply->error.status, "shard %u was not opened: %.200s", s->number, report_text(&reply->error));
 	/* A made shard that its worker does not have is lost, not absent. */
 	if (reply->error.status == STATUS_NOT_FOUND && s->made)
 		s->lost = STATUS_CORRUPT;
@@ -241,6 +242,18 @@ static void reports_take(struct core *c, const struct member *member, const stru
 			s->lost = STATUS_OK;
 		}
 	}
+}
+
+void errands_name_strangers(struct core *c, const struct cluster_beat *beat)
+{
+	uint32_t strangers = 0;
+	struct map_dropped *dropped;
+	char id[UUID_TEXT_SIZE];
+	for (uint32_t i = 0; i < beat->shard_count; i++)
+		strangers += !shard_map_shard(&c->map, beat->shards[i].shard, NULL) && !dropped_find(c, beat->shards[i].shard, &dropped);
+	if (strangers == 0) return;
+	uuid_text(beat->worker, id);
+	log_warn("worker %s holds %u shards that belong to no index here: they are left alone", id, strangers);
 }
 
 void errands_on_beat(struct core *c, struct member *member, const struct cluster_beat *beat)

@@ -26,6 +26,7 @@ struct fanout_part {
 	uint64_t incarnation;
 	enum part_state state;
 	enum status why; /* of an unsent part: BUSY or UNAVAILABLE */
+	uint64_t sent_bytes; /* to that worker up to and with this part: its answer proves that they were taken */
 };
 
 struct fanout { uint32_t count, waiting; struct fanout_part *parts; };

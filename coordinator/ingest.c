@@ -25,6 +25,19 @@ void ingest_release(struct ingest *in)
 	memset(in, 0, sizeof(*in));
 }
 
+void ingest_forget_items(struct ingest *in)
+{
+	for (uint32_t i = 0; i < in->group_count; i++) {
+		struct ingest_group *g = &in->groups[i];
+		buf_release(&g->vectors);
+		buf_release(&g->payload_lengths);
+		buf_release(&g->payload_bytes);
+		buf_release(&g->key_lengths);
+		buf_release(&g->key_bytes);
+		g->items = (struct items){.n = g->items.n, .dtype = g->items.dtype, .dim = g->items.dim, .ids = g->items.ids};
+	}
+}
+
 /* Counting sort of the positions by shard: stable, so the order inside a shard is the batch's. */
 static enum status positions_sort(struct ingest *in, const struct items *items)
 {

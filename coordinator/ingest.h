@@ -34,6 +34,9 @@ struct ingest {
 MUST_CHECK enum status ingest_init(struct ingest *in, const struct items *items, uint32_t shards);
 void ingest_release(struct ingest *in);
 
+/* The copies of the items are not needed any more once they were sent; ids and positions stay. */
+void ingest_forget_items(struct ingest *in);
+
 /* The outcomes of a group, each at most once for a group. */
 void ingest_rejected(struct ingest *in, uint32_t group, const struct report *why);
 void ingest_unknown(struct ingest *in, uint32_t group, const struct report *why);

@@ -89,6 +89,8 @@ void membership_disconnected(struct member *member)
 static void member_adopt(struct member *member, const struct cluster_beat *beat, const struct net_peer *peer, uint64_t now_us)
 {
 	if (!member->known || member->incarnation != beat->incarnation) member->first_us = now_us;
+	/* What was queued for another connection is gone with it. */
+	if (!member->known || !net_peer_equal(&member->peer, peer)) member->taken_bytes = member->sent_bytes;
 	member->known = true;
 	member->incarnation = beat->incarnation;
 	member->peer = *peer;

@@ -39,6 +39,8 @@ struct member {
 	char endpoint[128];
 	uint64_t memory_bytes, items;
 	uint32_t threads, shards;
+	/* Bytes sent to this process so far, and how many of them it has surely taken (core.c, part_send). */
+	uint64_t sent_bytes, taken_bytes, sent_us;
 	struct { bool here, refused; uint64_t incarnation, first_us; } rival; /* a second incarnation, not yet judged or refused */
 };
 

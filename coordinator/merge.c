@@ -172,19 +172,20 @@ static enum status coverage_all(const struct merge_request *r, struct merge_answ
 	enum status status = missing_list(r, a);
 	if (status != STATUS_OK || enough) return status;
 	uint64_t items = 0;
-	bool busy = false;
+	bool busy = false, counted = true;
 	for (uint32_t i = 0; i < a->hits.missing_count; i++) {
 		struct missing missing;
 		missing_load(a->missing.bytes + (size_t)i * MISSING_BYTES, &missing);
 		items += missing.items;
 		busy = busy || missing.status == STATUS_BUSY;
 	}
+	for (size_t i = 0; i < r->missing_count; i++) counted = counted && r->missing[i].counted;
 	if (busy && !anything)
 		report_set(&a->report, STATUS_BUSY, "the workers have too much work queued: try again a little later");
 	else
 		report_set(&a->report, STATUS_INCOMPLETE,
-			"%u of %u shards are missing from the answer, with about %llu items: see `grove status`, or accept less with --min-coverage",
-			a->hits.missing_count, r->shards, (unsigned long long)items);
+			"%u of %u shards are missing from the answer, with about %llu items%s: see `grove status`, or accept less with --min-coverage",
+			a->hits.missing_count, r->shards, (unsigned long long)items, counted ? "" : " and others that were never counted");
 	return STATUS_OK;
 }
 

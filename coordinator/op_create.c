@@ -19,9 +19,13 @@ static void create_ignore(struct core *c, struct pending *p, uint32_t part, cons
 /* Only the deadline ends a create from outside; progress comes through create_progress(). */
 static void create_finish(struct core *c, struct pending *p, bool expired)
 {
+	const struct map_index *index = p->index_id ? shard_map_find_id(&c->map, p->index_id) : NULL;
 	struct report report;
 	if (!expired) return;
-	report_set(&report, STATUS_UNKNOWN, "making the index takes longer than the deadline and goes on: `grove list` shows when it is there");
+	if (index && index->trouble.status != STATUS_OK)
+		report_set(&report, STATUS_UNKNOWN, "making the index goes on, but %s", report_text(&index->trouble));
+	else
+		report_set(&report, STATUS_UNKNOWN, "making the index takes longer than the deadline and goes on: `grove list` shows when it is there");
 	pending_fail(c, p, &report);
 }
 

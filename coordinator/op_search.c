@@ -12,6 +12,7 @@
 
 #include "common/cursor.h"
 #include "common/log.h"
+#include "common/topk.h"
 #include "coordinator/gather.h"
 #include "coordinator/merge.h"
 #include "coordinator/op_gather.h"
@@ -30,6 +31,7 @@ struct search {
 	struct search_part *parts;
 	struct merge_missing *missing; /* [index.shards]; not asked at all */
 	uint32_t missing_count;
+	uint64_t *memory, reserved; /* the core's account, and what this search took from it */
 };
 
 static void parts_release(struct search *s)
@@ -51,6 +53,7 @@ static void search_release(void *state)
 	free(s->gather);
 	parts_release(s);
 	free(s->missing);
+	if (s->memory) *s->memory -= s->reserved;
 	free(s);
 }
 
@@ -76,7 +79,7 @@ static void search_reply(struct core *c, struct pending *p, uint32_t part, const
 	}
 	sp->failure = merge_list_from(reply, s->nq, s->spec.k, sp->numbers, sp->count, s->index.shards, &sp->list, &report);
 	sp->answered = sp->failure == STATUS_OK;
-	if (!sp->answered) log_warn("a worker's search reply was refused: %s", report_text(&report));
+	if (!sp->answered && log_due(c)) log_warn("a worker's search reply was refused: %s", report_text(&report));
 }
 
 /* Why a part that was not answered is missing. */
@@ -144,6 +147,21 @@ static void part_ask(struct core *c, struct pending *p, uint32_t i, const struct
 	part_send(c, p, i, group->member, &request);
 }
 
+/* Each worker may answer with nq x k hits, and the answer itself has as many. */
+static enum status memory_reserve(struct core *c, struct search *s, uint32_t workers, struct report *report)
+{
+	uint64_t bytes = (uint64_t)s->nq * s->spec.k * (workers + 1) * (sizeof(struct hit) + sizeof(uint64_t));
+	if (bytes > SEARCH_MEMORY_MAX)
+		return report_set(report, STATUS_LIMIT, "%u queries x k %u from %u workers would need %llu bytes, more than %llu (SEARCH_MEMORY_MAX): ask for less",
+			s->nq, s->spec.k, workers, (unsigned long long)bytes, (unsigned long long)SEARCH_MEMORY_MAX);
+	if (bytes > SEARCH_MEMORY_MAX - c->search_memory)
+		return report_set(report, STATUS_BUSY, "the searches under way need all memory for hits (SEARCH_MEMORY_MAX): try again a little later");
+	c->search_memory += bytes;
+	s->memory = &c->search_memory;
+	s->reserved = bytes;
+	return STATUS_OK;
+}
+
 /* The searching round. */
 static void search_fan_out(struct core *c, struct pending *p, const struct map_index *index, enum dtype dtype, const uint8_t *vectors)
 {
@@ -154,6 +172,7 @@ static void search_fan_out(struct core *c, struct pending *p, const struct map_i
 	uint32_t search_k = s->spec.search_k ? s->spec.search_k : route_search_k(s->spec.k, s->index.trees);
 	struct uuid *shards = calloc(s->index.shards, sizeof(*shards));
 	report.status = shards ? route_all(index, &c->members, &route) : STATUS_NO_MEMORY;
+	if (report.status == STATUS_OK) report.status = memory_reserve(c, s, route.group_count, &report);
 	if (report.status == STATUS_OK) report.status = parts_make(s, index, &route);
 	if (report.status == STATUS_OK) report.status = pending_round(&c->pending, p, CLUSTER_SEARCH, route.group_count);
 	if (report.status == STATUS_OK) {

@@ -24,7 +24,7 @@ static void write_reply(struct core *c, struct pending *p, uint32_t part, const 
 	/* The worker knows no such shard: to the user that is a shard that cannot be served, not an index that does not exist. */
 	if (reply->error.status == STATUS_NOT_FOUND)
 		report_set(&translated.error, STATUS_UNAVAILABLE, "shard %u is not open on its worker: try again a little later", in->groups[part].shard);
-	if (ingest_answered(in, part, &translated) != STATUS_OK) log_warn("no memory for the token of a write");
+	if (ingest_answered(in, part, &translated) != STATUS_OK && log_due(c)) log_warn("no memory for the token of a write");
 }
 
 static void write_finish(struct core *c, struct pending *p, bool expired)
@@ -98,5 +98,6 @@ void op_write(struct core *c, const struct client_address *client, const struct 
 		return;
 	}
 	for (uint32_t i = 0; i < in->group_count; i++) group_send(c, p, i, index, r);
+	ingest_forget_items(in);
 	pending_settle(c, p);
 }

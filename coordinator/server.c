@@ -29,6 +29,7 @@ enum {
 	WORKER_HWM = 4096, /* a new index may ask a worker for thousands of shards at once */
 	DRAIN_CLIENTS = 64, /* messages taken from a socket in one turn */
 	DRAIN_WORKERS = 1024,
+	STOP_LINGER_MS = 1000, /* for the last answers at a clean stop */
 };
 
 enum { SOCKET_TCP, SOCKET_IPC, SOCKET_WORKERS, SOCKET_COUNT };
@@ -288,6 +289,9 @@ enum status server_run(struct server *s, struct report *report)
 		if (status != STATUS_OK) return report_set(report, status, "waiting for messages failed: %s", status_text(status));
 		if (poll[count - 1].ready) {
 			log_info("stopping");
+			core_stop(s->core, clock_us());
+			for (int i = 0; i < SOCKET_COUNT; i++)
+				if (s->sockets[i]) net_set_linger(s->sockets[i], STOP_LINGER_MS);
 			return STATUS_OK;
 		}
 		more = workers_drain(s);

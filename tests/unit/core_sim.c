@@ -74,6 +74,7 @@ static enum status out_to_worker(void *arg, const struct net_peer *peer, const s
 	struct sim *s = arg;
 	struct sim_worker *w = &s->workers[peer->bytes[0]];
 	if (!w->running || w->connection != peer->bytes[1]) return STATUS_UNAVAILABLE;
+	if (w->swallows) return STATUS_OK;
 	message_post(s, peer->bytes[0], -1, w->connection, &w->last_arrival_us, frames, count);
 	return STATUS_OK;
 }
@@ -349,7 +350,7 @@ void sim_worker_start(struct sim *s, unsigned number)
 	struct sim_worker *w = &s->workers[number];
 	require(!w->running);
 	w->running = true;
-	w->stopped = w->mute_replies = w->busy = false;
+	w->stopped = w->mute_replies = w->swallows = w->busy = false;
 	w->incarnation = prng_u64(&s->prng) | 1;
 	w->connection++;
 	w->beats = 0;

@@ -17,7 +17,7 @@ struct sim_item { uint64_t id; float value; bool live; };
 struct sim_shard { bool used; struct uuid id; struct index_spec spec; uint32_t number; uint64_t sequence; uint32_t count; struct sim_item items[SIM_ITEMS]; };
 struct sim_worker {
 	struct uuid id;
-	bool running, stopped, mute_replies, busy; /* busy: answers everything but OPEN with BUSY */
+	bool running, stopped, mute_replies, swallows, busy; /* swallows: what is sent is gone; busy: answers all but OPEN with BUSY */
 	uint64_t incarnation, beats, next_beat_us, last_arrival_us, last_departure_us;
 	uint8_t connection; /* part of its peer name; a new one for each process */
 	struct sim_shard shards[SIM_SHARDS];

@@ -458,6 +458,113 @@ static void a_twin_process_is_refused_and_a_quick_restart_is_not(void **state)
 	sim_release(&s);
 }
 
+/* Send without waiting; each call from the same connection. */
+static void send_only(struct sim *s, struct client_request *r)
+{
+	struct encoded e = {0};
+	struct client_address client = {.socket = 0, .peer = {.size = 1, .bytes = {9}}};
+	sim_reply_forget(s);
+	r->id = s->waiting_for = ++s->next_request;
+	assert_int_equal(client_request_encode(r, &e, NULL), STATUS_OK);
+	core_on_client(s->core, &client, e.frames, e.count, s->now_us);
+	encoded_release(&e);
+}
+
+static void a_clean_stop_answers_everything_under_way(void **state)
+{
+	struct sim s;
+	uint64_t id = 1;
+	float value = 1;
+	with_workers(&s, 2);
+	assert_int_equal(sim_create(&s, "shoes", 2), STATUS_OK);
+	put_ids(&s, "shoes", 0, 40);
+	s.workers[0].stopped = s.workers[1].stopped = true;
+	struct client_request write = {.op = CLIENT_UPSERT, .index = "shoes", .timeout_ms = 60000};
+	write.upsert.items = (struct items){.n = 1, .dtype = DTYPE_F32, .dim = 1, .ids = (const uint8_t *)&id, .vectors = (const uint8_t *)&value};
+	send_only(&s, &write);
+	assert_int_equal(s.replies, 0);
+	core_stop(s.core, s.now_us);
+	assert_int_equal(s.replies, 1);
+	assert_int_equal(s.reply.error.status, STATUS_UNKNOWN);
+	struct client_request search = {.op = CLIENT_SEARCH, .index = "shoes", .timeout_ms = 60000};
+	search.search.spec = (struct search_spec){.k = 1, .mode = SEARCH_EXACT};
+	search.search.nq = 1;
+	search.search.by_id = true;
+	search.search.vectors = (const uint8_t *)&id;
+	search.search.min_coverage = 1;
+	send_only(&s, &search);
+	assert_int_equal(s.replies, 0);
+	core_stop(s.core, s.now_us);
+	assert_int_equal(s.replies, 1);
+	assert_int_equal(s.reply.error.status, STATUS_TIMEOUT);
+	assert_true(core_check(s.core));
+	sim_release(&s);
+}
+
+static void a_worker_that_takes_nothing_is_sent_a_bounded_number_of_bytes(void **state)
+{
+	enum { ITEMS = 240, PAYLOAD = 65000 };
+	static uint8_t ids[8 * ITEMS], vectors[4 * ITEMS], lengths[4 * ITEMS], payloads[ITEMS * PAYLOAD];
+	struct sim s;
+	with_workers(&s, 1);
+	assert_int_equal(sim_create(&s, "shoes", 1), STATUS_OK);
+	for (uint32_t i = 0; i < ITEMS; i++) {
+		/* {"a": bin16 of the rest} */
+		static const uint8_t head[] = {0x81, 0xa1, 'a', 0xc5, (PAYLOAD - 6) >> 8, (PAYLOAD - 6) & 0xff};
+		store_u64(ids + 8 * i, i);
+		store_u32(lengths + 4 * i, PAYLOAD);
+		memcpy(payloads + (size_t)i * PAYLOAD, head, sizeof(head));
+	}
+	s.workers[0].swallows = true;
+	struct client_request r = {.op = CLIENT_UPSERT, .index = "shoes", .timeout_ms = 60000};
+	r.upsert.items = (struct items){.n = ITEMS, .dtype = DTYPE_F32, .dim = 1, .ids = ids, .vectors = vectors,
+		.payloads = {ITEMS, lengths, payloads, sizeof(payloads)}};
+	unsigned sent = 0;
+	do send_only(&s, &r);
+	while (s.replies == 0 && sent++ < 60);
+	assert_int_equal(s.reply.error.status, STATUS_BUSY);
+	assert_int_equal(sent, (256u << 20) / (ITEMS * (PAYLOAD + 4 + 4 + 8)));
+	for (uint32_t i = 0; i < ITEMS; i++) assert_int_equal(s.reply.write.results[i], ITEM_REJECTED);
+	/* A second later one more may go, as a question. */
+	sim_run(&s, SECOND);
+	send_only(&s, &r);
+	assert_int_equal(s.replies, 0);
+	send_only(&s, &r);
+	assert_int_equal(s.reply.error.status, STATUS_BUSY);
+	/* A new process has nothing in its queue. */
+	sim_worker_kill(&s, 0);
+	sim_worker_start(&s, 0);
+	s.workers[0].swallows = false;
+	sim_run(&s, 2 * SECOND);
+	put_ids(&s, "shoes", 0, 10);
+	sim_release(&s);
+}
+
+static void searches_whose_hits_would_need_too_much_memory_are_busy(void **state)
+{
+	struct sim s;
+	uint8_t vector[4] = {0};
+	with_workers(&s, 1);
+	assert_int_equal(sim_create(&s, "shoes", 1), STATUS_OK);
+	s.workers[0].stopped = true;
+	struct client_request r = {.op = CLIENT_SEARCH, .index = "shoes", .timeout_ms = 1000};
+	r.search.spec = (struct search_spec){.k = QUERY_HITS_MAX, .mode = SEARCH_EXACT};
+	r.search.nq = 1;
+	r.search.dim = 1;
+	r.search.vectors = vector;
+	r.search.min_coverage = 1;
+	unsigned sent = 0;
+	do send_only(&s, &r);
+	while (s.replies == 0 && sent++ < PENDING_PER_CLIENT_MAX - 1);
+	assert_int_equal(s.reply.error.status, STATUS_BUSY);
+	assert_non_null(strstr(s.reply.error.text, "SEARCH_MEMORY_MAX"));
+	sim_run(&s, 1100 * MS);
+	s.workers[0].stopped = false;
+	sim_run(&s, SECOND);
+	assert_int_equal(sim_search(&s, "shoes", 0, QUERY_HITS_MAX, 1, 0), STATUS_OK);
+	sim_release(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,6 +587,9 @@ int main(void)
 		cmocka_unit_test(a_store_that_fails_is_an_error_and_no_index),
 		cmocka_unit_test(status_shows_workers_indexes_and_shards),
 		cmocka_unit_test(a_build_needs_every_shard_and_answers_when_all_are_done),
+		cmocka_unit_test(a_clean_stop_answers_everything_under_way),
+		cmocka_unit_test(a_worker_that_takes_nothing_is_sent_a_bounded_number_of_bytes),
+		cmocka_unit_test(searches_whose_hits_would_need_too_much_memory_are_busy),
 		cmocka_unit_test(a_twin_process_is_refused_and_a_quick_restart_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
