@@ -38,7 +38,8 @@ static const struct dataset_format *format_by_path(const char *path)
 static const struct dataset_format *format_by_bytes(const uint8_t *bytes, size_t n)
 {
 	if (n >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0) return &dataset_npy;
-	if (n >= 4 && bytes[0] == 0 && bytes[1] == 0 && (bytes[2] == 0x08 || bytes[2] == 0x0d) && bytes[3] >= 2) return &dataset_idx;
+	if (n >= 4 && bytes[0] == 0 && bytes[1] == 0 && (bytes[2] == 0x08 || bytes[2] == 0x0d) && bytes[3] >= 2)
+		return &dataset_idx;
 	return NULL;
 }
 
@@ -50,10 +51,12 @@ static enum status format_choose(struct dataset *d, const char *format, struct r
 	if (status != STATUS_OK) return status;
 	if (n == 0) return report_set(report, STATUS_BAD_REQUEST, "%s is empty", bytes_path(d->file));
 	d->format = format ? format_by_name(format) : format_by_path(bytes_path(d->file));
-	if (format && !d->format) return report_set(report, STATUS_USAGE, "there is no format '%s': idx, npy, fvecs or csv", format);
+	if (format && !d->format)
+		return report_set(report, STATUS_USAGE, "there is no format '%s': idx, npy, fvecs or csv", format);
 	if (!d->format) d->format = format_by_bytes(first, n);
 	if (!d->format)
-		return report_set(report, STATUS_UNSUPPORTED, "the format of %s cannot be told from its name: say --format idx, npy, fvecs or csv",
+		return report_set(report, STATUS_UNSUPPORTED,
+			"the format of %s cannot be told from its name: say --format idx, npy, fvecs or csv",
 			bytes_path(d->file));
 	return STATUS_OK;
 }
@@ -83,9 +86,18 @@ void dataset_close(struct dataset **d)
 	*d = NULL;
 }
 
-uint32_t dataset_dim(const struct dataset *d) { return d->dim; }
-enum dtype dataset_dtype(const struct dataset *d) { return d->dtype; }
-uint64_t dataset_rows(const struct dataset *d) { return d->rows; }
+uint32_t dataset_dim(const struct dataset *d)
+{
+	return d->dim;
+}
+enum dtype dataset_dtype(const struct dataset *d)
+{
+	return d->dtype;
+}
+uint64_t dataset_rows(const struct dataset *d)
+{
+	return d->rows;
+}
 
 enum status dataset_read(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report)
 {
@@ -94,7 +106,8 @@ enum status dataset_read(struct dataset *d, uint32_t max_rows, void *out, uint32
 	if (status != STATUS_OK) return status;
 	for (uint32_t i = 0; d->dtype == DTYPE_F32 && i < n; i++) {
 		if (!vec_all_finite((const float *)out + (size_t)i * d->dim, d->dim))
-			return report_set(report, STATUS_BAD_REQUEST, "row %" PRIu64 " of %s has a NaN or an infinity", d->read + i, bytes_path(d->file));
+			return report_set(report, STATUS_BAD_REQUEST, "row %" PRIu64 " of %s has a NaN or an infinity",
+				d->read + i, bytes_path(d->file));
 	}
 	d->read += n;
 	*ret_n = n;
@@ -108,13 +121,16 @@ enum status dataset_set_shape(struct dataset *d, uint64_t rows, uint64_t dim, si
 	const char *path = bytes_path(d->file);
 	uint64_t size, body = 0, expected = 0;
 	if (dim < 1 || dim > DIM_MAX)
-		return report_set(report, STATUS_LIMIT, "%s has vectors of %" PRIu64 " numbers; 1 to %d are possible", path, dim, DIM_MAX);
+		return report_set(
+			report, STATUS_LIMIT, "%s has vectors of %" PRIu64 " numbers; 1 to %d are possible", path, dim, DIM_MAX);
 	if (rows == 0) return report_set(report, STATUS_BAD_REQUEST, "%s has no vectors", path);
 	if (__builtin_mul_overflow(rows, dim * d->element, &body) || __builtin_add_overflow(body, (uint64_t)head, &expected))
-		return report_set(report, STATUS_CORRUPT, "%s says it has %" PRIu64 " vectors, which no file can hold", path, rows);
+		return report_set(
+			report, STATUS_CORRUPT, "%s says it has %" PRIu64 " vectors, which no file can hold", path, rows);
 	if (bytes_size(d->file, &size) && size != expected)
-		return report_set(report, STATUS_CORRUPT, "%s has %" PRIu64 " bytes, but its head speaks of %" PRIu64 ": it is cut off or damaged",
-			path, size, expected);
+		return report_set(report, STATUS_CORRUPT,
+			"%s has %" PRIu64 " bytes, but its head speaks of %" PRIu64 ": it is cut off or damaged", path, size,
+			expected);
 	d->rows = rows;
 	d->dim = (uint32_t)dim;
 	return STATUS_OK;
@@ -125,7 +141,9 @@ enum status dataset_exactly(struct dataset *d, void *out, size_t n, struct repor
 	size_t got = 0;
 	enum status status = bytes_read(d->file, out, n, &got, report);
 	if (status != STATUS_OK) return status;
-	if (got < n) return report_set(report, STATUS_CORRUPT, "%s ends too early: it is cut off or no %s file", bytes_path(d->file), d->format->name);
+	if (got < n)
+		return report_set(report, STATUS_CORRUPT, "%s ends too early: it is cut off or no %s file", bytes_path(d->file),
+			d->format->name);
 	return STATUS_OK;
 }
 
@@ -165,7 +183,8 @@ enum status dataset_read_counted(struct dataset *d, uint32_t max_rows, void *out
 	if (status == STATUS_OK && n == left) {
 		status = bytes_read(d->file, &byte, 1, &extra, report);
 		if (status == STATUS_OK && extra)
-			status = report_set(report, STATUS_CORRUPT, "%s has more bytes than its head speaks of: it is damaged", bytes_path(d->file));
+			status = report_set(report, STATUS_CORRUPT, "%s has more bytes than its head speaks of: it is damaged",
+				bytes_path(d->file));
 	}
 	if (status == STATUS_OK) *ret_n = n;
 	return status;
@@ -180,8 +199,8 @@ enum status dataset_pack_bits(enum dtype t, const void *rows, uint32_t n, uint32
 			size_t at = (size_t)i * dim + e;
 			float v = t == DTYPE_U8 ? (float)((const uint8_t *)rows)[at] : ((const float *)rows)[at];
 			if (v != 0.0f && v != 1.0f)
-				return report_set(report, STATUS_BAD_REQUEST, "element %u of vector %u is %g, but a hamming index has only 0 and 1", e, i,
-					(double)v);
+				return report_set(report, STATUS_BAD_REQUEST,
+					"element %u of vector %u is %g, but a hamming index has only 0 and 1", e, i, (double)v);
 			out[i * row_bytes + e / 8] |= (uint8_t)((v != 0.0f) << (e % 8));
 		}
 	}

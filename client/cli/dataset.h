@@ -24,12 +24,13 @@ MUST_CHECK enum status dataset_open(const char *path, const char *format, struct
 void dataset_close(struct dataset **d);
 uint32_t dataset_dim(const struct dataset *d);
 enum dtype dataset_dtype(const struct dataset *d); /* DTYPE_F32 or DTYPE_U8: what dataset_read() gives */
-uint64_t dataset_rows(const struct dataset *d);    /* in the whole file; 0: not known */
+uint64_t dataset_rows(const struct dataset *d);	   /* in the whole file; 0: not known */
 /* The next rows, at most max_rows, into `out` (aligned for floats, dtype_row_bytes() each). *ret_n 0: the end. */
 MUST_CHECK enum status dataset_read(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
 
 /* n rows of 0/1 numbers into packed bits, least significant first, ceil(dim / 8) bytes a row. Any other number is refused. */
-MUST_CHECK enum status dataset_pack_bits(enum dtype t, const void *rows, uint32_t n, uint32_t dim, uint8_t *out, struct report *report);
+MUST_CHECK enum status dataset_pack_bits(
+	enum dtype t, const void *rows, uint32_t n, uint32_t dim, uint8_t *out, struct report *report);
 
 /* Labels: an idx file of one dimension (bytes), or text with one label a line. */
 struct labels;

@@ -14,7 +14,7 @@ struct dataset {
 	uint64_t read; /* rows given so far */
 	/* the formats' own */
 	uint8_t element; /* bytes of an element in the file */
-	bool swap;       /* big-endian floats */
+	bool swap;	 /* big-endian floats */
 	struct buf line; /* csv: the line read ahead; fvecs: unused */
 	uint64_t line_number;
 	bool line_waits;
@@ -35,6 +35,7 @@ MUST_CHECK enum status dataset_set_shape(struct dataset *d, uint64_t rows, uint6
 /* n bytes or a sentence that the file ends too early. */
 MUST_CHECK enum status dataset_exactly(struct dataset *d, void *out, size_t n, struct report *report);
 /* For formats that know their rows: that many, then the end of the file. */
-MUST_CHECK enum status dataset_read_counted(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
+MUST_CHECK enum status dataset_read_counted(
+	struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
 
 #endif

@@ -17,7 +17,7 @@ enum { ID_LINE_MAX = 64 };
 struct item_source {
 	struct item_source_options options;
 	struct dataset *dataset; /* of the file under way */
-	size_t file;             /* its number */
+	size_t file;		 /* its number */
 	struct bytes_file *ids;
 	struct labels *labels;
 	struct buf line, floats; /* an id's line; rows before they are packed to bits */
@@ -43,7 +43,10 @@ void item_batch_release(struct item_batch *b)
 	b->count = 0;
 }
 
-static enum status no_memory(struct report *report) { return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY)); }
+static enum status no_memory(struct report *report)
+{
+	return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
+}
 
 /* Open file number `file` and see that it fits the index. */
 static enum status source_open_file(struct item_source *s, size_t file, struct report *report)
@@ -54,7 +57,8 @@ static enum status source_open_file(struct item_source *s, size_t file, struct r
 	if (status != STATUS_OK) return status;
 	s->file = file;
 	if (dataset_dim(s->dataset) != s->options.dim)
-		return report_set(report, STATUS_BAD_REQUEST, "%s has vectors of %" PRIu32 " numbers, the index has %" PRIu32 " dimensions", path,
+		return report_set(report, STATUS_BAD_REQUEST,
+			"%s has vectors of %" PRIu32 " numbers, the index has %" PRIu32 " dimensions", path,
 			dataset_dim(s->dataset), s->options.dim);
 	return STATUS_OK;
 }
@@ -103,12 +107,16 @@ void item_source_close(struct item_source **s)
 	*s = NULL;
 }
 
-uint64_t item_source_expected(const struct item_source *s) { return s->expected; }
+uint64_t item_source_expected(const struct item_source *s)
+{
+	return s->expected;
+}
 
 /* ---- vectors ---- */
 
 /* Rows of the present file; *ret_n 0 at its end. */
-static enum status source_rows(struct item_source *s, uint32_t max_rows, struct item_batch *b, uint32_t *ret_n, struct report *report)
+static enum status source_rows(
+	struct item_source *s, uint32_t max_rows, struct item_batch *b, uint32_t *ret_n, struct report *report)
 {
 	enum dtype dtype = dataset_dtype(s->dataset);
 	struct buf *target = s->options.bits ? &s->floats : &b->rows;
@@ -136,8 +144,8 @@ static enum status next_id_of_file(struct item_source *s, uint64_t *ret, struct 
 	if (status != STATUS_OK) return status;
 	if (end) return report_set(report, STATUS_BAD_REQUEST, "%s has fewer ids than there are vectors", s->options.ids);
 	if (!text_u64((const char *)s->line.bytes, ret))
-		return report_set(report, STATUS_BAD_REQUEST, "%s: '%s' is no id: a whole number from 0 to %" PRIu64, s->options.ids,
-			(const char *)s->line.bytes, UINT64_MAX);
+		return report_set(report, STATUS_BAD_REQUEST, "%s: '%s' is no id: a whole number from 0 to %" PRIu64,
+			s->options.ids, (const char *)s->line.bytes, UINT64_MAX);
 	return STATUS_OK;
 }
 
@@ -172,11 +180,14 @@ static enum status source_labels(struct item_source *s, struct item_batch *b, ui
 		size_t before = b->payloads.size;
 		enum status status = labels_next(s->labels, &label, report);
 		if (status != STATUS_OK) return status;
-		if (!label) return report_set(report, STATUS_BAD_REQUEST, "%s has fewer labels than there are vectors", s->options.labels);
+		if (!label)
+			return report_set(
+				report, STATUS_BAD_REQUEST, "%s has fewer labels than there are vectors", s->options.labels);
 		status = payload_from_label(label, &b->payloads);
 		uint32_t size = (uint32_t)(b->payloads.size - before);
 		if (status == STATUS_OK) status = buf_append(&b->payload_sizes, &size, sizeof(size));
-		if (status != STATUS_OK) return report_set(report, status, "the label '%.40s' cannot be stored: %s", label, status_text(status));
+		if (status != STATUS_OK)
+			return report_set(report, status, "the label '%.40s' cannot be stored: %s", label, status_text(status));
 	}
 	return STATUS_OK;
 }
@@ -188,10 +199,12 @@ static enum status source_ended(struct item_source *s, struct report *report)
 	bool end = true;
 	enum status status = s->labels ? labels_next(s->labels, &label, report) : STATUS_OK;
 	if (status == STATUS_OK && label)
-		return report_set(report, STATUS_BAD_REQUEST, "%s has more labels than there are vectors: all vectors were imported", s->options.labels);
+		return report_set(report, STATUS_BAD_REQUEST,
+			"%s has more labels than there are vectors: all vectors were imported", s->options.labels);
 	if (status == STATUS_OK && s->ids) status = bytes_line(s->ids, ID_LINE_MAX, &s->line, &end, report);
 	if (status == STATUS_OK && !end && s->line.size)
-		return report_set(report, STATUS_BAD_REQUEST, "%s has more ids than there are vectors: all vectors were imported", s->options.ids);
+		return report_set(report, STATUS_BAD_REQUEST, "%s has more ids than there are vectors: all vectors were imported",
+			s->options.ids);
 	return status;
 }
 
@@ -224,7 +237,8 @@ enum status item_labels_load(const char *path, uint32_t count, char ***ret, stru
 	for (uint32_t i = 0; i < count && status == STATUS_OK; i++) {
 		const char *label = NULL;
 		status = labels_next(labels, &label, report);
-		if (status == STATUS_OK && !label) status = report_set(report, STATUS_BAD_REQUEST, "%s has fewer labels than there are queries", path);
+		if (status == STATUS_OK && !label)
+			status = report_set(report, STATUS_BAD_REQUEST, "%s has fewer labels than there are queries", path);
 		if (status == STATUS_OK && !(texts[i] = strdup(label))) status = no_memory(report);
 	}
 	if (status == STATUS_OK) {

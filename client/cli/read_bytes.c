@@ -26,7 +26,8 @@ enum status bytes_open(const char *path, struct bytes_file **ret, struct report 
 	enum status status = STATUS_NO_MEMORY;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd == -1)
-		return report_set(report, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open %s: %s", path, strerror(errno));
+		return report_set(
+			report, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open %s: %s", path, strerror(errno));
 	struct bytes_file *f = calloc(1, sizeof(*f));
 	if (f) f->path = strdup(path);
 	if (!f || !f->path) {
@@ -64,7 +65,10 @@ void bytes_close(struct bytes_file **f)
 	*f = NULL;
 }
 
-const char *bytes_path(const struct bytes_file *f) { return f->path; }
+const char *bytes_path(const struct bytes_file *f)
+{
+	return f->path;
+}
 
 bool bytes_size(const struct bytes_file *f, uint64_t *ret)
 {
@@ -114,7 +118,10 @@ enum status bytes_read(struct bytes_file *f, void *out, size_t n, size_t *ret_n,
 	return STATUS_OK;
 }
 
-static int next_byte(struct bytes_file *f) { return f->peeked_at < f->peeked_size ? f->peeked[f->peeked_at++] : gzgetc(f->gz); }
+static int next_byte(struct bytes_file *f)
+{
+	return f->peeked_at < f->peeked_size ? f->peeked[f->peeked_at++] : gzgetc(f->gz);
+}
 
 enum status bytes_line(struct bytes_file *f, size_t max, struct buf *line, bool *ret_end, struct report *report)
 {
@@ -126,14 +133,16 @@ enum status bytes_line(struct bytes_file *f, size_t max, struct buf *line, bool 
 		uint8_t byte = (uint8_t)c;
 		any = true;
 		if (byte == '\n') break;
-		if (line->size == max) return report_set(report, STATUS_LIMIT, "%s has a line of more than %zu bytes", f->path, max);
+		if (line->size == max)
+			return report_set(report, STATUS_LIMIT, "%s has a line of more than %zu bytes", f->path, max);
 		status = buf_append(line, &byte, 1);
 		if (status != STATUS_OK) return report_set(report, status, "%s", status_text(status));
 	}
 	if (c < 0) {
 		int code = Z_OK;
 		const char *why = gzerror(f->gz, &code);
-		if (code != Z_OK && code != Z_STREAM_END) return report_set(report, STATUS_CORRUPT, "cannot read %s: %s", f->path, why);
+		if (code != Z_OK && code != Z_STREAM_END)
+			return report_set(report, STATUS_CORRUPT, "cannot read %s: %s", f->path, why);
 	}
 	while (line->size && line->bytes[line->size - 1] == '\r') line->size--;
 	status = buf_append(line, "", 1);

@@ -10,7 +10,10 @@
 
 enum { LINE_MAX_BYTES = DIM_MAX * 32 };
 
-static bool is_separator(char c) { return c == ',' || c == ';' || c == '\t' || c == ' '; }
+static bool is_separator(char c)
+{
+	return c == ',' || c == ';' || c == '\t' || c == ' ';
+}
 
 /* The next line that is not blank; *ret_end: there is none. */
 static enum status csv_line(struct dataset *d, bool *ret_end, struct report *report)
@@ -68,9 +71,11 @@ static enum status csv_open(struct dataset *d, struct report *report)
 	}
 	if (end) return report_set(report, STATUS_BAD_REQUEST, "%s has no vectors", bytes_path(d->file));
 	if (count == -1)
-		return report_set(report, STATUS_BAD_REQUEST, "line %" PRIu64 " of %s has something that is no finite number", d->line_number,
-			bytes_path(d->file));
-	if (count > DIM_MAX) return report_set(report, STATUS_LIMIT, "%s has vectors of %ld numbers; 1 to %d are possible", bytes_path(d->file), count, DIM_MAX);
+		return report_set(report, STATUS_BAD_REQUEST, "line %" PRIu64 " of %s has something that is no finite number",
+			d->line_number, bytes_path(d->file));
+	if (count > DIM_MAX)
+		return report_set(report, STATUS_LIMIT, "%s has vectors of %ld numbers; 1 to %d are possible",
+			bytes_path(d->file), count, DIM_MAX);
 	d->dim = (uint32_t)count;
 	d->dtype = DTYPE_F32;
 	d->line_waits = true;
@@ -88,10 +93,12 @@ static enum status csv_read(struct dataset *d, uint32_t max_rows, void *out, uin
 		if (end) break;
 		long count = csv_parse((const char *)d->line.bytes, (float *)out + (size_t)n * d->dim, d->dim, &any);
 		if (count == -1)
-			return report_set(report, STATUS_BAD_REQUEST, "line %" PRIu64 " of %s has something that is no finite number", d->line_number,
+			return report_set(report, STATUS_BAD_REQUEST,
+				"line %" PRIu64 " of %s has something that is no finite number", d->line_number,
 				bytes_path(d->file));
 		if (count != (long)d->dim)
-			return report_set(report, STATUS_BAD_REQUEST, "line %" PRIu64 " of %s has %ld numbers, the first has %" PRIu32, d->line_number,
+			return report_set(report, STATUS_BAD_REQUEST,
+				"line %" PRIu64 " of %s has %ld numbers, the first has %" PRIu32, d->line_number,
 				bytes_path(d->file), count, d->dim);
 	}
 	*ret_n = n;

@@ -15,11 +15,14 @@ static enum status idx_open(struct dataset *d, struct report *report)
 	const char *path = bytes_path(d->file);
 	enum status status = dataset_exactly(d, head, sizeof(head), report);
 	if (status != STATUS_OK) return status;
-	if (head[0] || head[1]) return report_set(report, STATUS_CORRUPT, "%s is no idx file: it does not begin with two zero bytes", path);
+	if (head[0] || head[1])
+		return report_set(report, STATUS_CORRUPT, "%s is no idx file: it does not begin with two zero bytes", path);
 	if (head[2] != IDX_U8 && head[2] != IDX_F32)
-		return report_set(report, STATUS_UNSUPPORTED, "%s has elements of type 0x%02x: bytes (0x08) and float32 (0x0d) can be read", path, head[2]);
+		return report_set(report, STATUS_UNSUPPORTED,
+			"%s has elements of type 0x%02x: bytes (0x08) and float32 (0x0d) can be read", path, head[2]);
 	if (head[3] < 2 || head[3] > IDX_DIMENSIONS_MAX)
-		return report_set(report, STATUS_BAD_REQUEST, "%s has %u dimensions: vectors need 2 to %d", path, head[3], IDX_DIMENSIONS_MAX);
+		return report_set(report, STATUS_BAD_REQUEST, "%s has %u dimensions: vectors need 2 to %d", path, head[3],
+			IDX_DIMENSIONS_MAX);
 	status = dataset_exactly(d, sizes, (size_t)4 * head[3], report);
 	if (status != STATUS_OK) return status;
 	uint64_t rows = __builtin_bswap32(load_u32(sizes)), dim = 1;
@@ -92,7 +95,8 @@ enum status labels_next(struct labels *l, const char **ret, struct report *repor
 	}
 	status = bytes_read(l->file, &byte, 1, &n, report);
 	if (status != STATUS_OK) return status;
-	if (n == 0) return report_set(report, STATUS_CORRUPT, "%s ends %" PRIu64 " labels too early", bytes_path(l->file), l->left);
+	if (n == 0)
+		return report_set(report, STATUS_CORRUPT, "%s ends %" PRIu64 " labels too early", bytes_path(l->file), l->left);
 	l->left--;
 	snprintf(l->number, sizeof(l->number), "%u", byte);
 	*ret = l->number;

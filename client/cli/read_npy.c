@@ -1,6 +1,7 @@
 /* read_npy.c - NumPy's format (dataset.h): "\x93NUMPY", version, length of the head, a Python dict as text, then the elements.
  *
- * The dict is not parsed as Python: its three values are looked for by their names, which NumPy always writes in the same form. */
+ * The dict is not parsed as Python: its three values are looked for by their names, which NumPy always writes in the same form.
+ */
 #include "client/cli/dataset_format.h"
 
 #include <stdlib.h>
@@ -32,7 +33,8 @@ static bool shape_parse(const char *text, uint64_t *ret_rows, uint64_t *ret_dim)
 		while (*text == ' ') text++;
 		if (*text < '0' || *text > '9') return false;
 		for (; *text >= '0' && *text <= '9'; text++) {
-			if (__builtin_mul_overflow(v, (uint64_t)10, &v) || __builtin_add_overflow(v, (uint64_t)(*text - '0'), &v)) return false;
+			if (__builtin_mul_overflow(v, (uint64_t)10, &v) || __builtin_add_overflow(v, (uint64_t)(*text - '0'), &v))
+				return false;
 		}
 		if (count == 0)
 			sizes[0] = v;
@@ -50,9 +52,13 @@ static bool shape_parse(const char *text, uint64_t *ret_rows, uint64_t *ret_dim)
 
 static enum status npy_descr(struct dataset *d, const char *descr, struct report *report)
 {
-	static const struct { const char *text; enum dtype dtype; uint8_t element; bool swap; } known[] = {
-		{"'<f4'", DTYPE_F32, 4, false}, {"'>f4'", DTYPE_F32, 4, true}, {"'<f8'", DTYPE_F32, 8, false}, {"'|u1'", DTYPE_U8, 1, false},
-		{"'|b1'", DTYPE_U8, 1, false}};
+	static const struct {
+		const char *text;
+		enum dtype dtype;
+		uint8_t element;
+		bool swap;
+	} known[] = {{"'<f4'", DTYPE_F32, 4, false}, {"'>f4'", DTYPE_F32, 4, true}, {"'<f8'", DTYPE_F32, 8, false},
+		{"'|u1'", DTYPE_U8, 1, false}, {"'|b1'", DTYPE_U8, 1, false}};
 	for (size_t i = 0; descr && i < sizeof(known) / sizeof(known[0]); i++) {
 		if (strncmp(descr, known[i].text, 5) != 0) continue;
 		d->dtype = known[i].dtype;
@@ -60,8 +66,9 @@ static enum status npy_descr(struct dataset *d, const char *descr, struct report
 		d->swap = known[i].swap;
 		return STATUS_OK;
 	}
-	return report_set(report, STATUS_UNSUPPORTED, "%s has elements of type %.8s: float32, float64, uint8 and bool can be read",
-		bytes_path(d->file), descr ? descr : "unknown");
+	return report_set(report, STATUS_UNSUPPORTED,
+		"%s has elements of type %.8s: float32, float64, uint8 and bool can be read", bytes_path(d->file),
+		descr ? descr : "unknown");
 }
 
 static enum status npy_head(struct dataset *d, const char *head, size_t head_bytes, struct report *report)
@@ -71,9 +78,11 @@ static enum status npy_head(struct dataset *d, const char *head, size_t head_byt
 	enum status status = npy_descr(d, dict_value(head, "'descr'"), report);
 	if (status != STATUS_OK) return status;
 	if (!order || strncmp(order, "False", 5) != 0)
-		return report_set(report, STATUS_UNSUPPORTED, "%s is in Fortran order: save it again with numpy.ascontiguousarray()", bytes_path(d->file));
+		return report_set(report, STATUS_UNSUPPORTED,
+			"%s is in Fortran order: save it again with numpy.ascontiguousarray()", bytes_path(d->file));
 	if (!shape || !shape_parse(shape, &rows, &dim))
-		return report_set(report, STATUS_BAD_REQUEST, "%s is no table of vectors: its shape must be (number, dimension)", bytes_path(d->file));
+		return report_set(report, STATUS_BAD_REQUEST, "%s is no table of vectors: its shape must be (number, dimension)",
+			bytes_path(d->file));
 	return dataset_set_shape(d, rows, dim, head_bytes, report);
 }
 
@@ -92,7 +101,9 @@ static enum status npy_open(struct dataset *d, struct report *report)
 		size = load_u32(start + 8);
 		start_bytes = 12;
 	}
-	if (size > NPY_HEAD_MAX) return report_set(report, STATUS_CORRUPT, "%s has a head of %zu bytes, which no npy file has", bytes_path(d->file), size);
+	if (size > NPY_HEAD_MAX)
+		return report_set(
+			report, STATUS_CORRUPT, "%s has a head of %zu bytes, which no npy file has", bytes_path(d->file), size);
 	char *head = malloc(size + 1);
 	if (!head) return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 	status = dataset_exactly(d, head, size, report);

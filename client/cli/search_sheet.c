@@ -15,7 +15,10 @@
 enum { GET_BYTES = 4 * 1024 * 1024 };
 
 /* One image: the item it shows (a query by vector has none), its place, its pixels once they are known. */
-struct cell { uint64_t id; bool by_id, known; };
+struct cell {
+	uint64_t id;
+	bool by_id, known;
+};
 
 struct search_sheet {
 	struct session *session;
@@ -23,8 +26,8 @@ struct search_sheet {
 	const char *path;
 	const grove_index *index;
 	uint32_t k, width, height, dim, rows; /* rows: queries added so far */
-	struct cell *cells;                    /* (1 + k) for each query */
-	float *pixels;                         /* dim for each cell */
+	struct cell *cells;		      /* (1 + k) for each query */
+	float *pixels;			      /* dim for each cell */
 };
 
 static bool shape_parse(const char *text, uint32_t *ret_width, uint32_t *ret_height)
@@ -41,23 +44,30 @@ static bool shape_parse(const char *text, uint32_t *ret_width, uint32_t *ret_hei
 	return true;
 }
 
-int search_sheet_open(const struct arguments *a, struct session *session, const grove_index *index, const struct query_set *queries,
-	uint32_t k, struct search_sheet **ret)
+int search_sheet_open(const struct arguments *a, struct session *session, const grove_index *index,
+	const struct query_set *queries, uint32_t k, struct search_sheet **ret)
 {
 	uint32_t width, height;
 	if (!shape_parse(arguments_text(a, "shape"), &width, &height))
 		return usage_error(a->command, "--shape is WIDTHxHEIGHT, like 28x28: not '%s'", arguments_text(a, "shape"));
 	if ((uint64_t)width * height != index->dim)
-		return usage_error(a->command, "%" PRIu32 "x%" PRIu32 " are %" PRIu64 " pixels, but the index has %" PRIu32 " dimensions", width, height,
+		return usage_error(a->command,
+			"%" PRIu32 "x%" PRIu32 " are %" PRIu64 " pixels, but the index has %" PRIu32 " dimensions", width, height,
 			(uint64_t)width * height, index->dim);
 	if (queries->count > SHEET_QUERIES_MAX || k > SHEET_NEIGHBOURS_MAX)
-		return usage_error(a->command, "a sheet has at most %d queries and %d neighbours: use --limit and -k", SHEET_QUERIES_MAX,
-			SHEET_NEIGHBOURS_MAX);
+		return usage_error(a->command, "a sheet has at most %d queries and %d neighbours: use --limit and -k",
+			SHEET_QUERIES_MAX, SHEET_NEIGHBOURS_MAX);
 	struct search_sheet *s = calloc(1, sizeof(*s));
 	size_t cells = (size_t)queries->count * (1 + k);
 	if (s) {
-		*s = (struct search_sheet){.session = session, .queries = queries, .path = arguments_text(a, "sheet"), .index = index, .k = k,
-			.width = width, .height = height, .dim = index->dim};
+		*s = (struct search_sheet){.session = session,
+			.queries = queries,
+			.path = arguments_text(a, "sheet"),
+			.index = index,
+			.k = k,
+			.width = width,
+			.height = height,
+			.dim = index->dim};
 		s->cells = calloc(cells, sizeof(*s->cells));
 		s->pixels = calloc(cells * index->dim, sizeof(*s->pixels));
 	}
@@ -83,7 +93,9 @@ void search_sheet_free(struct search_sheet **s)
 static void pixels_from(uint32_t dtype, const uint8_t *row, uint32_t dim, float *out)
 {
 	for (uint32_t i = 0; i < dim; i++)
-		out[i] = dtype == GROVE_BITS ? (float)((row[i / 8] >> (i % 8)) & 1) : dtype == GROVE_U8 ? (float)row[i] : load_f32(row + (size_t)i * 4);
+		out[i] = dtype == GROVE_BITS ? (float)((row[i / 8] >> (i % 8)) & 1)
+			 : dtype == GROVE_U8 ? (float)row[i]
+					     : load_f32(row + (size_t)i * 4);
 }
 
 enum status search_sheet_add(struct search_sheet *s, const grove_hits *hits, uint32_t q)
@@ -124,7 +136,8 @@ static int sheet_fetch(struct search_sheet *s)
 		int code = grove_get(s->session->client, s->index->name, ids, n, &reply);
 		if (code != GROVE_OK) exit_code = session_fail(s->session, code);
 		for (uint32_t i = 0; code == GROVE_OK && reply->rows.dim == s->dim && i < n; i++) {
-			const uint8_t *row = (const uint8_t *)reply->rows.vectors + i * dtype_row_bytes((enum dtype)reply->rows.dtype, s->dim);
+			const uint8_t *row =
+				(const uint8_t *)reply->rows.vectors + i * dtype_row_bytes((enum dtype)reply->rows.dtype, s->dim);
 			if (!reply->rows.found[i]) continue; /* deleted since it was found: its cell stays dark */
 			pixels_from(reply->rows.dtype, row, s->dim, s->pixels + places[i] * s->dim);
 			s->cells[places[i]].known = true;
@@ -161,7 +174,9 @@ int search_sheet_write(struct search_sheet *s)
 	sheet_range(s, &low, &high);
 	enum status status = sheet_new(1 + s->k, s->rows, s->width, s->height, &sheet, &report);
 	for (size_t c = 0; status == STATUS_OK && c < (size_t)s->rows * (1 + s->k); c++) {
-		if (s->cells[c].known) sheet_put(sheet, (uint32_t)(c % (1 + s->k)), (uint32_t)(c / (1 + s->k)), s->pixels + c * s->dim, low, high);
+		if (s->cells[c].known)
+			sheet_put(
+				sheet, (uint32_t)(c % (1 + s->k)), (uint32_t)(c / (1 + s->k)), s->pixels + c * s->dim, low, high);
 	}
 	if (status == STATUS_OK) status = sheet_write(sheet, s->path, &report);
 	sheet_free(&sheet);

@@ -22,8 +22,10 @@ enum status sheet_new(uint32_t columns, uint32_t rows, uint32_t width, uint32_t 
 	uint32_t scale = width < WIDTH_WANTED ? (WIDTH_WANTED + width - 1) / width : 1;
 	size_t wide, high, bytes;
 	if (!size_mul(columns, (size_t)width * scale + GAP, &wide) || !size_mul(rows, (size_t)height * scale + GAP, &high) ||
-		!size_add(wide, GAP + QUERY_GAP, &wide) || !size_add(high, GAP, &high) || !size_mul(wide, high, &bytes) || bytes > SHEET_BYTES_MAX)
-		return report_set(report, STATUS_LIMIT, "the sheet would be larger than %d MiB: take fewer queries with --limit, or fewer neighbours",
+		!size_add(wide, GAP + QUERY_GAP, &wide) || !size_add(high, GAP, &high) || !size_mul(wide, high, &bytes) ||
+		bytes > SHEET_BYTES_MAX)
+		return report_set(report, STATUS_LIMIT,
+			"the sheet would be larger than %d MiB: take fewer queries with --limit, or fewer neighbours",
 			SHEET_BYTES_MAX / 1024 / 1024);
 	struct sheet *s = calloc(1, sizeof(*s));
 	uint8_t *pixels = malloc(bytes);
@@ -33,7 +35,14 @@ enum status sheet_new(uint32_t columns, uint32_t rows, uint32_t width, uint32_t 
 		return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 	}
 	memset(pixels, BACKGROUND, bytes);
-	*s = (struct sheet){.columns = columns, .rows = rows, .width = width, .height = height, .scale = scale, .wide = wide, .high = high, .pixels = pixels};
+	*s = (struct sheet){.columns = columns,
+		.rows = rows,
+		.width = width,
+		.height = height,
+		.scale = scale,
+		.wide = wide,
+		.high = high,
+		.pixels = pixels};
 	*ret = s;
 	return STATUS_OK;
 }

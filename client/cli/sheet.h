@@ -12,7 +12,8 @@
 struct sheet;
 enum { SHEET_BYTES_MAX = 256 * 1024 * 1024 };
 /* STATUS_LIMIT: the picture would have more than SHEET_BYTES_MAX bytes. */
-MUST_CHECK enum status sheet_new(uint32_t columns, uint32_t rows, uint32_t width, uint32_t height, struct sheet **ret, struct report *report);
+MUST_CHECK enum status sheet_new(
+	uint32_t columns, uint32_t rows, uint32_t width, uint32_t height, struct sheet **ret, struct report *report);
 void sheet_free(struct sheet **s);
 /* width x height pixels, row by row; low is drawn black, high white, what is beyond is cut. */
 void sheet_put(struct sheet *s, uint32_t column, uint32_t row, const float *pixels, float low, float high);

@@ -2,7 +2,8 @@
  *
  * A batch holds at most IMPORT_BATCH_BYTES of vectors, so memory is bounded by the pipeline's window however large the files are.
  * Batches that a queue refused, or whose outcome is not known, are sent again until --timeout has passed since their first
- * sending: an upsert of the same item changes nothing. After a batch has failed for good no more are sent: what is wrong with
+ * sending: an upsert of the same item changes nothing. One sending waits at most REQUEST_TIMEOUT_MS, so that what a restarted
+ * coordinator forgot is soon asked again. After a batch has failed for good no more are sent: what is wrong with
  * one is wrong with all, and importing again from the start is safe. Every item ends as ok, rejected, unknown or not sent. */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ enum {
 	IMPORT_BATCH_BYTES = 1024 * 1024,
 	IMPORT_WINDOW = 8,
 	IMPORT_TIMEOUT_MS = 60000,
+	REQUEST_TIMEOUT_MS = 10000,
 };
 
 struct import {
@@ -28,7 +30,6 @@ struct import {
 	const char *index;
 	grove_index info;
 	uint64_t ok, rejected, unknown;
-	uint64_t files;
 	int exit_code; /* of the first failure */
 	struct progress bar;
 	uint64_t started_us;
@@ -161,6 +162,12 @@ int verb_import(const struct arguments *a)
 	int exit_code = session_open(&import.session, a, IMPORT_TIMEOUT_MS);
 	if (exit_code == EXIT_OK) exit_code = session_index(&import.session, import.index, &import.info);
 	if (exit_code != EXIT_OK) goto out;
+	int code = grove_set_timeout(import.session.client,
+		import.session.timeout_ms < REQUEST_TIMEOUT_MS ? import.session.timeout_ms : REQUEST_TIMEOUT_MS);
+	if (code != GROVE_OK) {
+		exit_code = session_fail(&import.session, code);
+		goto out;
+	}
 	options.dim = import.info.dim;
 	options.bits = import.info.metric == GROVE_HAMMING;
 	if (item_source_open(&options, &source, &report) != STATUS_OK) {

@@ -13,7 +13,7 @@
 #include "common/limits.h"
 
 enum {
-	BUILD_LOOK_MS = 250,   /* how often a build's progress is asked for */
+	BUILD_LOOK_MS = 250,	/* how often a build's progress is asked for */
 	BUILD_SETTLE_MS = 2000, /* how long the coordinator's picture of a finished build may lag behind */
 };
 

@@ -47,6 +47,7 @@ static bool measure_answer(void *context, uint32_t first, uint32_t count, int co
 	for (uint32_t q = 0; q < count; q++) {
 		uint64_t begin = hits->offsets[q], n = hits->offsets[q + 1] - begin;
 		m->candidates += hits->coverage[q].candidates;
+		m->info.items = hits->coverage[q].items_total; /* as searched; describe may lag behind a fresh import */
 		if (m->exact)
 			m->truth[first + q] =
 				(struct truth){.count = (uint32_t)n, .last = n ? hits->distances[begin + n - 1] : 0};
@@ -135,7 +136,8 @@ static void rows_print(const struct measure *m, const struct effort_row *exact, 
 	table_free(&t);
 }
 
-static int recall_run(struct measure *m, const uint32_t *efforts, uint32_t n)
+/* n 0: the default efforts. */
+static int recall_run(struct measure *m, uint32_t *efforts, uint32_t n)
 {
 	struct effort_row exact, rows[EFFORTS_MAX];
 	m->truth = calloc(m->queries.count, sizeof(*m->truth));
@@ -144,6 +146,7 @@ static int recall_run(struct measure *m, const uint32_t *efforts, uint32_t n)
 		return EXIT_FAILED;
 	}
 	if (!measure_run(m, 0, &exact)) return m->exit_code;
+	if (n == 0) n = efforts_default(m->k, m->info.trees, m->info.items, efforts);
 	for (uint32_t i = 0; i < n; i++) {
 		if (!measure_run(m, efforts[i], &rows[i])) return m->exit_code;
 	}
@@ -169,7 +172,6 @@ int verb_recall(const struct arguments *a)
 	if (exit_code == EXIT_OK) exit_code = session_index(&m.session, m.index, &m.info);
 	if (exit_code == EXIT_OK) exit_code = query_set_load(a, m.info.metric, m.info.dim, &m.queries);
 	if (exit_code != EXIT_OK) goto out;
-	if (!text) n = efforts_default(m.k, m.info.trees, m.info.items, efforts);
 	exit_code = recall_run(&m, efforts, n);
 out:
 	free(m.truth);

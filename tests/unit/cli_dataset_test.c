@@ -30,7 +30,8 @@ static const char *file(const char *name, const void *bytes, size_t n)
 	return path;
 }
 
-static enum status read_all(const char *name, const char *format, float *out, uint32_t *ret_n, uint32_t *ret_dim, struct report *report)
+static enum status read_all(
+	const char *name, const char *format, float *out, uint32_t *ret_n, uint32_t *ret_dim, struct report *report)
 {
 	struct dataset *d = NULL;
 	enum status status = dataset_open(name, format, &d, report);
@@ -56,7 +57,8 @@ static void refused(const char *name, const void *bytes, size_t n, const char *s
 	uint32_t rows, dim;
 	struct report report = {.status = STATUS_OK};
 	assert_int_not_equal(read_all(file(name, bytes, n), NULL, out, &rows, &dim, &report), STATUS_OK);
-	if (!strstr(report.text, sentence) || !strstr(report.text, name)) fail_msg("'%s' does not say '%s' and name %s", report.text, sentence, name);
+	if (!strstr(report.text, sentence) || !strstr(report.text, name))
+		fail_msg("'%s' does not say '%s' and name %s", report.text, sentence, name);
 }
 
 /* Rows 0 1 2, 3 4 5, 6 7 8 in every format. */
@@ -89,7 +91,8 @@ static const uint8_t idx_bytes[] = {0, 0, 8, 2, 0, 0, 0, 3, 0, 0, 0, 3, 0, 1, 2,
 
 static void idx_of_bytes_and_of_floats_is_read(void **state)
 {
-	uint8_t floats[16 + 36] = {0, 0, 0x0d, 3, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 3}; /* 3 x 1 x 3: the last two make the vector */
+	uint8_t floats[16 + 36] = {
+		0, 0, 0x0d, 3, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 3}; /* 3 x 1 x 3: the last two make the vector */
 	for (int i = 0; i < 9; i++) {
 		float v = (float)i;
 		uint8_t raw[4];
@@ -118,7 +121,8 @@ static void damaged_idx_is_refused(void **state)
 	refused("magic.idx", copy, sizeof(idx_bytes), "no idx file");
 	const uint8_t labels[] = {0, 0, 8, 1, 0, 0, 0, 1, 7};
 	refused("labels.idx", labels, sizeof(labels), "dimensions");
-	const uint8_t huge[] = {0, 0, 8, 4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	const uint8_t huge[] = {
+		0, 0, 8, 4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	refused("huge.idx", huge, sizeof(huge), "65536");
 }
 
@@ -134,7 +138,8 @@ static void npy_of_every_version_and_type_is_read(void **state)
 	}
 	expect_nine("a.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3), }\n", f, sizeof(f)));
 	expect_nine("b.npy", out, npy(out, 2, "{'descr': '<f8', 'fortran_order': False, 'shape': (3, 3), }\n", g, sizeof(g)));
-	expect_nine("c.npy", out, npy(out, 3, "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 3, 1), }\n", bytes, sizeof(bytes)));
+	expect_nine("c.npy", out,
+		npy(out, 3, "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 3, 1), }\n", bytes, sizeof(bytes)));
 }
 
 static void npy_of_other_kinds_is_refused(void **state)
@@ -145,12 +150,20 @@ static void npy_of_other_kinds_is_refused(void **state)
 	char dict[128];
 	snprintf(dict, sizeof(dict), "{'descr': '<i8', %s", rest);
 	refused("i8.npy", out, npy(out, 1, dict, f, sizeof(f)), "'<i8'");
-	refused("order.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 3), }\n", f, sizeof(f)), "Fortran");
-	refused("flat.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (9,), }\n", f, sizeof(f)), "shape");
-	refused("none.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }\n", f, 0), "no vectors");
-	refused("huge.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999, 3), }\n", f, sizeof(f)), "cut off");
-	refused("wrap.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (6148914691236517206, 3), }\n", f, 36), "no file can hold");
-	refused("wide.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 65537), }\n", f, sizeof(f)), "65536");
+	refused("order.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 3), }\n", f, sizeof(f)),
+		"Fortran");
+	refused("flat.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (9,), }\n", f, sizeof(f)),
+		"shape");
+	refused("none.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }\n", f, 0),
+		"no vectors");
+	refused("huge.npy", out,
+		npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999, 3), }\n", f, sizeof(f)),
+		"cut off");
+	refused("wrap.npy", out,
+		npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (6148914691236517206, 3), }\n", f, 36),
+		"no file can hold");
+	refused("wide.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 65537), }\n", f, sizeof(f)),
+		"65536");
 	refused("nodict.npy", out, npy(out, 1, "nonsense", f, sizeof(f)), "type");
 	refused("version.npy", out, npy(out, 4, "{}", f, 0), "version");
 }
@@ -159,14 +172,19 @@ static void values_that_are_not_finite_are_refused_with_their_row(void **state)
 {
 	uint8_t out[256];
 	float f[9] = {0, 1, 2, 3, 4, 5, 6, NAN, 8};
-	refused("nan.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3), }\n", f, sizeof(f)), "row 2");
+	refused("nan.npy", out, npy(out, 1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3), }\n", f, sizeof(f)),
+		"row 2");
 	double g[3] = {1, 1e300, 2};
-	refused("wide.npy", out, npy(out, 1, "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 3), }\n", g, sizeof(g)), "row 0");
+	refused("wide.npy", out, npy(out, 1, "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 3), }\n", g, sizeof(g)),
+		"row 0");
 }
 
 static void fvecs_is_read_and_uneven_rows_are_refused(void **state)
 {
-	struct { int32_t dim; float v[3]; } rows[3] = {{3, {0, 1, 2}}, {3, {3, 4, 5}}, {3, {6, 7, 8}}};
+	struct {
+		int32_t dim;
+		float v[3];
+	} rows[3] = {{3, {0, 1, 2}}, {3, {3, 4, 5}}, {3, {6, 7, 8}}};
 	expect_nine("a.fvecs", rows, sizeof(rows));
 	refused("cut.fvecs", rows, sizeof(rows) - 2, "whole rows");
 	rows[1].dim = 4;
@@ -178,17 +196,21 @@ static void fvecs_is_read_and_uneven_rows_are_refused(void **state)
 
 static void csv_is_read_with_any_separator_and_heading(void **state)
 {
-	static const char *const texts[] = {"0,1,2\n3,4,5\n6,7,8\n", "x,y,z\n0;1;2\r\n\n3 4\t5\r\n  6, 7 , 8", "0 1 2\n3 4 5\n6 7 8e0\n"};
+	static const char *const texts[] = {
+		"0,1,2\n3,4,5\n6,7,8\n", "x,y,z\n0;1;2\r\n\n3 4\t5\r\n  6, 7 , 8", "0 1 2\n3 4 5\n6 7 8e0\n"};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) expect_nine("a.csv", texts[i], strlen(texts[i]));
 	expect_nine("a.tsv", texts[0], strlen(texts[0]));
 }
 
 static void csv_mistakes_are_told_with_their_line(void **state)
 {
-	static const struct { const char *text, *sentence; } cases[] = {
-		{"1,2,3\n4,5\n", "line 2"}, {"1,2,3\na,b,c\n", "line 2"}, {"1,2,nan\n", "line 1"}, {"1,2,3\n\n1,inf,3\n", "line 3"}, {"x,y\n", "no vectors"},
-		{"1,2\n3,4,\n", "line 2"}, {"1,2\n1e99,2\n", "line 2"}, {"1,x\n1,2\n", "line 1"}, {"1,2,3\n4,5,6,7\n", "4 numbers"}};
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) refused("bad.csv", cases[i].text, strlen(cases[i].text), cases[i].sentence);
+	static const struct {
+		const char *text, *sentence;
+	} cases[] = {{"1,2,3\n4,5\n", "line 2"}, {"1,2,3\na,b,c\n", "line 2"}, {"1,2,nan\n", "line 1"},
+		{"1,2,3\n\n1,inf,3\n", "line 3"}, {"x,y\n", "no vectors"}, {"1,2\n3,4,\n", "line 2"}, {"1,2\n1e99,2\n", "line 2"},
+		{"1,x\n1,2\n", "line 1"}, {"1,2,3\n4,5,6,7\n", "4 numbers"}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		refused("bad.csv", cases[i].text, strlen(cases[i].text), cases[i].sentence);
 }
 
 static void compressed_files_are_read_and_cut_ones_refused(void **state)
@@ -198,7 +220,8 @@ static void compressed_files_are_read_and_cut_ones_refused(void **state)
 	uint32_t rows = 0, dim = 0;
 	struct report report;
 	file("z.idx", idx_bytes, sizeof(idx_bytes));
-	snprintf(command, sizeof(command), "gzip -c %s/z.idx > %s/z.idx.gz && head -c -12 %s/z.idx.gz > %s/cut.idx.gz", folder, folder, folder, folder);
+	snprintf(command, sizeof(command), "gzip -c %s/z.idx > %s/z.idx.gz && head -c -12 %s/z.idx.gz > %s/cut.idx.gz", folder,
+		folder, folder, folder);
 	assert_int_equal(system(command), 0);
 	snprintf(path, sizeof(path), "%s/z.idx.gz", folder);
 	assert_int_equal(read_all(path, NULL, out, &rows, &dim, &report), STATUS_OK);
@@ -238,7 +261,8 @@ static void labels_come_from_idx_and_from_text(void **state)
 	struct labels *l = NULL;
 	const char *label;
 	for (int text = 0; text < 2; text++) {
-		assert_int_equal(labels_open(text ? file("l.txt", "9\n255", 5) : file("l.idx", idx, sizeof(idx)), &l, &report), STATUS_OK);
+		assert_int_equal(
+			labels_open(text ? file("l.txt", "9\n255", 5) : file("l.idx", idx, sizeof(idx)), &l, &report), STATUS_OK);
 		assert_int_equal(labels_next(l, &label, &report), STATUS_OK);
 		assert_string_equal(label, "9");
 		assert_int_equal(labels_next(l, &label, &report), STATUS_OK);
@@ -267,7 +291,8 @@ static void source_joins_files_ids_and_labels(void **state)
 		struct item_source *s = NULL;
 		struct item_batch batch;
 		struct report report = {.status = STATUS_OK};
-		struct item_source_options o = {.files = files, .file_count = 2, .ids = ids, .labels = labels, .dim = 2, .bits = bits};
+		struct item_source_options o = {
+			.files = files, .file_count = 2, .ids = ids, .labels = labels, .dim = 2, .bits = bits};
 		uint32_t seen = 0;
 		item_batch_init(&batch);
 		if (item_source_open(&o, &s, &report) != STATUS_OK) fail_msg("%s", report.text);
@@ -276,7 +301,8 @@ static void source_joins_files_ids_and_labels(void **state)
 			if (batch.count == 0) break;
 			assert_int_equal(batch.dtype, bits ? GROVE_BITS : GROVE_F32);
 			assert_int_equal(batch.payload_sizes.size, 4 * batch.count);
-			for (uint32_t i = 0; i < batch.count; i++) assert_true(((const uint64_t *)(const void *)batch.ids.bytes)[i] == expected[seen + i]);
+			for (uint32_t i = 0; i < batch.count; i++)
+				assert_true(((const uint64_t *)(const void *)batch.ids.bytes)[i] == expected[seen + i]);
 			if (bits && seen == 0) assert_memory_equal(batch.rows.bytes, "\x02\x01", 2);
 			seen += batch.count;
 		}
@@ -303,9 +329,10 @@ static enum status drain(const struct item_source_options *o, struct report *rep
 
 static void ids_and_labels_must_be_as_many_as_vectors(void **state)
 {
-	static const struct { const char *ids, *labels, *sentence; } cases[] = {
-		{"1\n", NULL, "fewer ids"}, {"1\n2\n3\n", NULL, "more ids"}, {"1\nx\n", NULL, "no id"}, {"1\n18446744073709551616\n", NULL, "no id"},
-		{NULL, "a\n", "fewer labels"}, {NULL, "a\nb\nc\n", "more labels"}};
+	static const struct {
+		const char *ids, *labels, *sentence;
+	} cases[] = {{"1\n", NULL, "fewer ids"}, {"1\n2\n3\n", NULL, "more ids"}, {"1\nx\n", NULL, "no id"},
+		{"1\n18446744073709551616\n", NULL, "no id"}, {NULL, "a\n", "fewer labels"}, {NULL, "a\nb\nc\n", "more labels"}};
 	char vectors[128], other[128];
 	snprintf(vectors, sizeof(vectors), "%s", file("v.csv", "0,1\n1,0\n", 8));
 	const char *const files[] = {vectors};
@@ -313,8 +340,11 @@ static void ids_and_labels_must_be_as_many_as_vectors(void **state)
 		struct report report = {.status = STATUS_OK};
 		const char *text = cases[i].ids ? cases[i].ids : cases[i].labels;
 		snprintf(other, sizeof(other), "%s", file("other.txt", text, strlen(text)));
-		struct item_source_options o = {.files = files, .file_count = 1, .ids = cases[i].ids ? other : NULL,
-			.labels = cases[i].labels ? other : NULL, .dim = 2};
+		struct item_source_options o = {.files = files,
+			.file_count = 1,
+			.ids = cases[i].ids ? other : NULL,
+			.labels = cases[i].labels ? other : NULL,
+			.dim = 2};
 		assert_int_not_equal(drain(&o, &report), STATUS_OK);
 		if (!strstr(report.text, cases[i].sentence)) fail_msg("'%s' does not say: %s", report.text, cases[i].sentence);
 	}
@@ -336,7 +366,10 @@ static void counted_ids_end_at_the_largest_and_dimensions_must_fit(void **state)
 	assert_non_null(strstr(report.text, "3 dimensions"));
 }
 
-static int folder_make(void **state) { return mkdtemp(folder) ? 0 : -1; }
+static int folder_make(void **state)
+{
+	return mkdtemp(folder) ? 0 : -1;
+}
 static int folder_remove(void **state)
 {
 	char command[128];
