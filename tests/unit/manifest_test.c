@@ -180,6 +180,25 @@ static void fields_out_of_range_are_refused_behind_a_good_checksum(void **state)
 	free(file.at);
 }
 
+static void one_segment_past_the_limit_is_refused_behind_a_good_checksum(void **state)
+{
+	struct manifest m;
+	uint8_t bytes[4096];
+
+	manifest_make(&m, MANIFEST_SEGMENTS_MAX);
+	assert_int_equal(manifest_store(io, "s", &m, NULL), STATUS_OK);
+	struct bytes file = file_bytes(io, FILE_NAME);
+	assert_int_equal(file.n, 204 + MANIFEST_SEGMENTS_MAX * 32);
+	memcpy(bytes, file.at, file.n);
+	memcpy(bytes + file.n - 4, file.at + file.n - 36, 32);
+	store_u64(bytes + file.n - 4, 999); /* its number */
+	store_u32(bytes + 20, (uint32_t)file.n + 32);
+	store_u32(bytes + 192, MANIFEST_SEGMENTS_MAX + 1);
+	store_u32(bytes + file.n + 28, crc32c(0, bytes, file.n + 28));
+	is_refused(bytes, file.n + 32);
+	free(file.at);
+}
+
 static void what_would_be_refused_is_not_written(void **state)
 {
 	struct manifest m, back;
@@ -207,6 +226,7 @@ int main(void)
 		CLAIM(one_flipped_bit_anywhere_is_found),
 		CLAIM(every_other_length_is_refused),
 		CLAIM(fields_out_of_range_are_refused_behind_a_good_checksum),
+		CLAIM(one_segment_past_the_limit_is_refused_behind_a_good_checksum),
 		CLAIM(what_would_be_refused_is_not_written),
 	};
 

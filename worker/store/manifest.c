@@ -16,6 +16,7 @@ enum {
 	MANIFEST_SEGMENT = 32,
 	MANIFEST_CRC = 4,
 	MANIFEST_SIZE_MAX = MANIFEST_FIXED + MANIFEST_SEGMENTS_MAX * MANIFEST_SEGMENT + MANIFEST_CRC,
+	MANIFEST_READ_MAX = 65536, /* what is read before it is judged; a later version may list more */
 };
 static const char MANIFEST_MAGIC[8] = "GROVEMAN";
 
@@ -182,7 +183,7 @@ enum status manifest_load(struct io *io, const char *dir, struct manifest *ret, 
 	enum status status;
 
 	if (!store_path(path, dir, "manifest")) return report_set(report, STATUS_LIMIT, "the path %s/manifest is too long", dir);
-	status = io_slurp(io, path, MANIFEST_SIZE_MAX, &bytes, &size);
+	status = io_slurp(io, path, MANIFEST_READ_MAX, &bytes, &size);
 	if (status == STATUS_LIMIT) {
 		status = report_set(report, STATUS_CORRUPT, "%s is larger than a manifest can be: restore the shard from a copy", path);
 		goto out;
