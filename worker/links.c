@@ -46,12 +46,19 @@ void links_close(struct links *l)
 	net_free(&l->net);
 }
 
+static void hasten_beats(struct links *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (!l->link[i].refused) l->link[i].next_beat_us = 0;
+}
+
 uint64_t links_queue(struct links *l, struct reply *list)
 {
 	uint64_t count = 0;
 
 	for (struct reply *next; list; list = next, count++) {
 		struct link *link = &l->link[list->to];
+		if (list->tell_first) hasten_beats(l);
 		next = list->next;
 		list->next = NULL;
 		*link->tail = list;
@@ -79,16 +86,30 @@ bool links_flush(struct links *l, uint64_t now_us)
 	return waiting;
 }
 
+uint64_t links_next_beat(const struct links *l)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (l->link[i].next_beat_us < next) next = l->link[i].next_beat_us;
+	return next;
+}
+
 void links_beat(struct links *l, const struct encoded *beat, uint64_t now_us)
 {
 	for (size_t i = 0; i < l->count; i++) {
 		struct link *link = &l->link[i];
 		if (now_us < link->next_beat_us) continue;
-		/* Not connected: the next one will do. */
-		enum status ignored = net_send(link->socket, NULL, false, beat->frames, beat->count);
-		(void)ignored;
-		link->next_beat_us = link->refused ? now_us + BEAT_REFUSED_US : 0;
+		/* Not connected, or not yet: a coordinator that comes is told soon. */
+		enum status status = net_send(link->socket, NULL, false, beat->frames, beat->count);
+		link->next_beat_us = now_us + (status != STATUS_OK ? BEAT_AGAIN_US : link->refused ? BEAT_REFUSED_US : BEAT_US);
 	}
+}
+
+void links_skip_beat(struct links *l, uint64_t now_us)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (now_us >= l->link[i].next_beat_us) l->link[i].next_beat_us = now_us + BEAT_US;
 }
 
 static void refuse(struct link *link, uint64_t now_us, const char *why)

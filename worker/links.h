@@ -24,12 +24,16 @@ struct links { struct net *net; size_t count; struct link link[COORDINATORS_MAX]
 MUST_CHECK enum status links_open(struct links *l, const char *const *endpoints, size_t count, struct report *report);
 void links_close(struct links *l); /* answers that are sent already still go out */
 
-/* Put the list of replies into their queues; returns how many. */
+/* Put the list of replies into their queues; returns how many. A beat is due at once if one of them changed what beats say. */
 uint64_t links_queue(struct links *l, struct reply *list);
 /* Send what can be sent. True if something still waits. */
 bool links_flush(struct links *l, uint64_t now_us);
+/* When the next beat is due, on whichever link comes first. */
+uint64_t links_next_beat(const struct links *l);
 /* The same frames to everyone whose beat is due. */
 void links_beat(struct links *l, const struct encoded *beat, uint64_t now_us);
+/* No beats were sent, on purpose: ask again later. */
+void links_skip_beat(struct links *l, uint64_t now_us);
 /* A WELCOME came on link i. Adopts the cluster and stores it if the node has none. */
 void links_welcome(struct links *l, size_t i, const struct cluster_welcome *welcome, struct node *node, struct io *io);
 

@@ -14,6 +14,7 @@ struct reply {
 	struct reply *next;
 	uint32_t to;      /* number of the coordinator */
 	uint64_t born_us; /* when it was handed over */
+	bool tell_first;  /* it changed what the beats say: a beat goes before it */
 	struct encoded encoded; /* count 0: could not be made; nothing is sent */
 };
 

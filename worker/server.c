@@ -85,7 +85,10 @@ static void beat(struct server *s, uint64_t now)
 	struct cluster_beat *b = &request.beat;
 	struct encoded encoded = {0};
 
-	if (!work_goes_on(s, now)) return;
+	if (!work_goes_on(s, now)) {
+		links_skip_beat(&s->links, now);
+		return;
+	}
 	b->worker = s->node.worker;
 	b->cluster = s->node.cluster;
 	b->incarnation = s->incarnation;
@@ -95,11 +98,13 @@ static void beat(struct server *s, uint64_t now)
 	b->threads = (uint32_t)s->options->threads;
 	enum status status = shard_table_reports(s->parts.table, &b->shards, &b->shard_count);
 	if (status == STATUS_OK) status = cluster_request_encode(&request, &encoded);
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
 		links_beat(&s->links, &encoded, now);
-	else
+		encoded_release(&encoded);
+	} else {
 		log_error("no beat: %s", status_text(status));
-	if (status == STATUS_OK) encoded_release(&encoded);
+		links_skip_beat(&s->links, now);
+	}
 }
 
 /* ---- the loop ---- */
@@ -144,28 +149,25 @@ static bool receive(struct server *s, uint64_t now)
 	return more;
 }
 
-static bool send_answers(struct server *s)
+static void take_answers(struct server *s)
 {
 	dispatch_answered(&s->dispatch, links_queue(&s->links, replies_take(s->parts.replies)));
-	return links_flush(&s->links, clock_us());
 }
 
 static enum status serve(struct server *s)
 {
 	struct net_poll polls[COORDINATORS_MAX + 2] = {{.fd = s->signals}, {.fd = replies_fd(s->parts.replies)}};
-	uint64_t next_beat = 0;
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < s->links.count; i++) polls[i + 2] = (struct net_poll){.socket = s->links.link[i].socket, .fd = -1};
 	while (status == STATUS_OK && !polls[0].ready) {
 		uint64_t now = clock_us();
-		if (now >= next_beat) {
-			beat(s, now);
-			next_beat = now + BEAT_US;
-		}
-		bool waiting = send_answers(s), more = receive(s, now);
-		uint64_t wait = more ? 0 : waiting && RETRY_SEND_US < next_beat - now ? RETRY_SEND_US : next_beat - now;
-		status = net_wait(polls, s->links.count + 2, wait);
+		take_answers(s);
+		if (now >= links_next_beat(&s->links)) beat(s, now);
+		bool waiting = links_flush(&s->links, now), more = receive(s, now);
+		uint64_t next_beat = links_next_beat(&s->links), wait = next_beat > now ? next_beat - now : 0;
+		if (waiting && wait > RETRY_SEND_US) wait = RETRY_SEND_US;
+		status = net_wait(polls, s->links.count + 2, more ? 0 : wait);
 	}
 	return status;
 }
@@ -241,8 +243,8 @@ static void stop(struct server *s)
 	background_free(&s->parts.background);
 	if (s->parts.table) shard_table_close(s->parts.table);
 	pool_free(&s->parts.pool);
-	if (s->parts.replies)
-		for (uint64_t end = clock_us() + FLUSH_AT_STOP_US; send_answers(s) && clock_us() < end;) clock_sleep_us(RETRY_SEND_US);
+	if (s->parts.replies) take_answers(s);
+	for (uint64_t end = clock_us() + FLUSH_AT_STOP_US; links_flush(&s->links, clock_us()) && clock_us() < end;) clock_sleep_us(RETRY_SEND_US);
 	links_close(&s->links);
 	replies_free(&s->parts.replies);
 	shard_table_free(&s->parts.table);

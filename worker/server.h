@@ -10,6 +10,7 @@
 enum {
 	COORDINATORS_MAX = 16,
 	BEAT_US = 250000,          /* every beat tells of all shards */
+	BEAT_AGAIN_US = 50000,     /* after one that could not be sent */
 	BEAT_REFUSED_US = 5000000, /* to a coordinator that refused us: it may be replaced by the right one */
 	REPLY_KEEP_US = 2000000,   /* an answer that cannot be sent for so long is for a coordinator that is gone */
 	STOP_SECONDS = 5,

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 struct shard_table {
@@ -92,7 +94,11 @@ enum status shard_table_new(struct io *io, struct shard_table **ret)
 	if (!t) return STATUS_NO_MEMORY;
 	t->io = io;
 	pthread_mutex_init(&t->lock, NULL);
-	pthread_cond_init(&t->unused, NULL);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->unused, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	*ret = t;
 	return STATUS_OK;
 }
@@ -243,12 +249,19 @@ enum status shard_table_open(struct shard_table *t, const struct shard_identity 
 	return report_set(report, status, "%s", why.text[0] ? why.text : status_text(status));
 }
 
-/* Refuse new users, stop the present ones, wait until they are gone; the lock is held before and after. */
+/* Refuse new users, stop the present ones, wait until they are gone; the lock is held before and after. A user from just before may only
+ * now begin a build, so builds are cancelled again and again. */
 static void quiesce(struct shard_table *t, struct held *held)
 {
+	enum { AGAIN_US = 20000 };
+
 	atomic_store(&held->closing, true);
-	if (held->shard) shard_build_cancel(held->shard);
-	while (held->users > 0) pthread_cond_wait(&t->unused, &t->lock);
+	while (held->users > 0) {
+		uint64_t until = clock_us() + AGAIN_US;
+		struct timespec when = {.tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000};
+		if (held->shard) shard_build_cancel(held->shard);
+		pthread_cond_timedwait(&t->unused, &t->lock, &when);
+	}
 }
 
 enum status shard_table_drop(struct shard_table *t, struct uuid uuid, struct report *report)

@@ -9,6 +9,7 @@ void task_answer(struct task *t, struct cluster_reply *answer)
 	answer->id = t->request.id;
 	answer->to = t->request.kind;
 	require(t->reply);
+	t->reply->tell_first = t->request.kind == CLUSTER_OPEN || t->request.kind == CLUSTER_DROP || t->request.kind == CLUSTER_BUILD;
 	replies_post(t->parts->replies, &t->reply, answer);
 }
 

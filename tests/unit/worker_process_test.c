@@ -240,6 +240,7 @@ static void worker_joins_serves_and_comes_back_with_its_items_however_it_ended(v
 	assert_int_equal(ask(&f, &open, NULL), STATUS_OK);
 	assert_int_equal(put_77(&f, shard), STATUS_OK);
 	find_77(&f, shard);
+	assert_int_equal(f.shard_count, 1); /* the beat that tells of a new shard came before the answer */
 	next_beat(&f);
 	struct uuid worker = f.worker;
 	uint64_t incarnation = f.incarnation;
