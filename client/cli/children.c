@@ -16,10 +16,12 @@ enum { EXIT_CANNOT_RUN = 127, STOP_LOOK_US = 20000 };
 
 void child_own_folder(char out[CHILD_PATH_MAX])
 {
-	ssize_t n = readlink("/proc/self/exe", out, CHILD_PATH_MAX - 1);
-	out[n > 0 ? n : 0] = 0;
-	char *slash = strrchr(out, '/');
+	char path[CHILD_PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = 0;
+	char *slash = strrchr(path, '/');
 	if (slash) *slash = 0;
+	memcpy(out, path, sizeof(path));
 }
 
 void child_find_program(const char *own, const char *room, const char *name, char out[CHILD_PATH_MAX])
