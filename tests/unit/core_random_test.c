@@ -2,7 +2,7 @@
  * deleted is not, an answer that calls itself complete misses nothing, and every request is answered by its deadline.
  *
  * The oracle knows of each id whether its state is certain: after ok it is, after unknown it is not until the next ok, after
- * rejected it is what it was. GROVE_SIM_SEEDS=N tries N seeds instead of the usual few, GROVE_SIM_SEED=S that one alone. */
+ * rejected it is what it was. GROVE_SEED=S is the first seed, GROVE_FULL=1 tries many more of them: a failure names its seed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 #include "common/cursor.h"
 #include "core_sim.h"
 
-enum { SEEDS = 40, STEPS = 150, SECOND = 1000000 };
+enum { SEEDS = 40, SEEDS_FULL = 1000, STEPS = 150, SECOND = 1000000 };
 
 struct oracle { bool certain[SIM_IDS], live[SIM_IDS]; float value[SIM_IDS]; uint32_t shards; };
 static uint64_t seed; /* printed on failure */
@@ -26,6 +26,18 @@ static uint64_t seed; /* printed on failure */
 	do {                                                                                                           \
 		if (!(condition)) fail_msg("seed %llu: %s", (unsigned long long)seed, #condition);                     \
 	} while (0)
+
+static uint64_t first_seed(void)
+{
+	const char *given = getenv("GROVE_SEED");
+	return given && *given ? strtoull(given, NULL, 10) : 1;
+}
+
+static uint64_t seed_count(void)
+{
+	const char *full = getenv("GROVE_FULL");
+	return full && *full ? SEEDS_FULL : SEEDS;
+}
 
 static void write_some(struct sim *s, struct oracle *o)
 {
@@ -153,8 +165,7 @@ static void one_seed(void)
 
 static void acknowledged_writes_survive_every_fault_and_complete_answers_are_complete(void **state)
 {
-	const char *count = getenv("GROVE_SIM_SEEDS"), *single = getenv("GROVE_SIM_SEED");
-	uint64_t first = single ? strtoull(single, NULL, 10) : 1, seeds = single ? 1 : count ? strtoull(count, NULL, 10) : SEEDS;
+	uint64_t first = first_seed(), seeds = seed_count();
 	for (seed = first; seed < first + seeds; seed++) one_seed();
 	print_message("seeds %llu to %llu\n", (unsigned long long)first, (unsigned long long)(first + seeds - 1));
 }
@@ -189,8 +200,7 @@ static void one_seed_of_drops(void)
 
 static void dropped_indexes_leave_nothing_behind_whatever_failed_meanwhile(void **state)
 {
-	const char *count = getenv("GROVE_SIM_SEEDS"), *single = getenv("GROVE_SIM_SEED");
-	uint64_t first = single ? strtoull(single, NULL, 10) : 1, seeds = single ? 1 : count ? strtoull(count, NULL, 10) : SEEDS;
+	uint64_t first = first_seed(), seeds = seed_count();
 	for (seed = first; seed < first + seeds; seed++) one_seed_of_drops();
 }
 
