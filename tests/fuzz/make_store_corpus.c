@@ -49,7 +49,7 @@ static void log_seed(const char *name, uint32_t groups, bool clean, uint8_t how)
 	io_sim_free(&sim);
 }
 
-static void manifest_seed(const char *name, uint32_t segments)
+static void manifest_seed(const char *name, uint32_t segments, uint8_t how)
 {
 	struct io_sim *sim = io_sim_new(1);
 	struct io *io = io_sim_io(sim);
@@ -62,7 +62,7 @@ static void manifest_seed(const char *name, uint32_t segments)
 	require(io->ops->make_dir(io, "s") == STATUS_OK);
 	require(manifest_store(io, "s", &m, NULL) == STATUS_OK);
 	struct bytes b = file_bytes(io, "s/manifest");
-	seed_write("manifest", name, 1, b.at, b.n);
+	seed_write("manifest", name, how, b.at, b.n);
 	free(b.at);
 	io_sim_free(&sim);
 }
@@ -110,9 +110,10 @@ int main(int argc, char **argv)
 	log_seed("ended_as_it_is", 4, true, 0);
 	log_seed("after_two", 3, false, 1 | 2 << 2);
 	log_seed("durable_four", 3, false, 1 | 4 << 4);
-	manifest_seed("new", 0);
-	manifest_seed("one", 1);
-	manifest_seed("full", MANIFEST_SEGMENTS_MAX);
+	manifest_seed("new", 0, 1);
+	manifest_seed("as_it_is", 2, 0);
+	manifest_seed("one", 1, 3);
+	manifest_seed("full", MANIFEST_SEGMENTS_MAX, 3);
 	segment_seed("empty", METRIC_EUCLIDEAN, 3, 0, 1);
 	segment_seed("one", METRIC_ANGULAR, 2, 1, 1);
 	segment_seed("leaves", METRIC_MANHATTAN, 3, 5, 2);

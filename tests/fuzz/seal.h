@@ -12,7 +12,9 @@
 
 static inline void seal_manifest(uint8_t *bytes, size_t n)
 {
-	if (n >= 4) store_u32(bytes + n - 4, crc32c(0, bytes, n - 4));
+	if (n < 24) return;
+	store_u32(bytes + 20, (uint32_t)n); /* its size */
+	store_u32(bytes + n - 4, crc32c(0, bytes, n - 4));
 }
 
 /* The header, and the records as far as their lengths lead. */
