@@ -318,6 +318,42 @@ static void wrong_usage_ends_with_2(void **state)
 	assert_int_equal(wait_for(spawn(threads, "tcp://127.0.0.1:7601")), 2);
 }
 
+static void write_file(const char *name, const char *text, char *path, size_t size)
+{
+	snprintf(path, size, "%s/%s", folder, name);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void settings_come_from_a_file_and_a_misspelt_one_ends_with_2(void **state)
+{
+	struct front f;
+	char path[128], text[512];
+	uint64_t begin = clock_us();
+
+	front_open(&f);
+	snprintf(text, sizeof(text), "data: %s/data\ncoordinator: tcp://127.0.0.1:1, %s\nthreads: 1\n", folder, f.endpoint);
+	write_file("good.yaml", text, path, sizeof(path));
+	pid_t child = fork();
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+		execl(GROVE_WORKER, "grove-worker", "--config", path, NULL);
+		_exit(127);
+	}
+	next_beat(&f); /* the second of the coordinators in the file */
+	assert_true(clock_us() - begin < PATIENCE_US);
+	assert_int_equal(stop(child), 0);
+	front_close(&f);
+
+	write_file("bad.yaml", "thread: 1\n", path, sizeof(path));
+	const char *misspelt[] = {"--config", path, NULL}, *missing[] = {"--config", "/nonexistent.yaml", NULL};
+	assert_int_equal(wait_for(spawn(misspelt, "tcp://127.0.0.1:7601")), 2);
+	assert_int_equal(wait_for(spawn(missing, "tcp://127.0.0.1:7601")), 2);
+}
+
 static void endpoint_that_is_none_ends_with_1(void **state) { assert_int_equal(wait_for(spawn(NULL, "ipc://")), 1); }
 
 static void worker_without_a_coordinator_waits_and_stops_when_told(void **state)
@@ -336,6 +372,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(coordinator_of_another_cluster_is_refused, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(folder_serves_one_process_at_a_time, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(wrong_usage_ends_with_2, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(settings_come_from_a_file_and_a_misspelt_one_ends_with_2, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(endpoint_that_is_none_ends_with_1, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(worker_without_a_coordinator_waits_and_stops_when_told, make_folder, remove_folder),
 	};
