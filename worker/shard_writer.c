@@ -374,6 +374,14 @@ static void remove_segment_files(struct shard *s, const struct manifest *old)
 	}
 }
 
+/* After a manifest could not be stored: was the rename never made? */
+static bool old_manifest_stands(struct shard *s)
+{
+	struct manifest now;
+
+	return manifest_load(s->io, s->dir, &now, NULL) == STATUS_OK && now.next_segment == s->manifest.next_segment;
+}
+
 /* The commit of a build: the manifest. */
 static enum status install(struct shard *s, struct installation *in, struct report *report)
 {
@@ -390,9 +398,10 @@ static enum status install(struct shard *s, struct installation *in, struct repo
 	status = manifest_store(s->io, s->dir, &m, report);
 	if (status != STATUS_OK) {
 		free(v);
-		/* Short of space nothing was renamed; after any other failure the old or the new may be there: only opening again tells. */
-		if (status != STATUS_DISK_FULL && status != STATUS_NO_MEMORY) shard_stop(s, report);
-		return status;
+		if ((status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY) && old_manifest_stands(s)) return status;
+		/* The new one may be there, and may go again with the power: only opening the shard anew tells. */
+		shard_stop(s, report);
+		return STATUS_STOPPED;
 	}
 	s->manifest = m;
 	carry_deaths(s->view, in->memtables, in->segment, in->sequence);
