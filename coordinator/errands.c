@@ -103,11 +103,20 @@ static void open_reply(struct core *c, struct pending *p, uint32_t part, const s
 		s->lost = reply->error.status;
 }
 
-static void errand_finish(struct core *c, struct pending *p, bool expired) { pending_end(&c->pending, p); }
+static void open_finish(struct core *c, struct pending *p, bool expired)
+{
+	const struct errand *errand = p->state;
+	struct map_shard *s = shard_map_shard(&c->map, errand->shard, NULL);
+	if (s) s->asking = false;
+	pending_end(&c->pending, p);
+}
 
-static const struct pending_ops open_ops = {open_reply, errand_finish, errand_release};
+static const struct pending_ops open_ops = {open_reply, open_finish, errand_release};
 
-static bool errand_due(const struct core *c, uint64_t asked_us) { return asked_us == 0 || c->now_us - asked_us >= ERRAND_RETRY_US; }
+static bool errand_due(const struct core *c, bool asking, uint64_t asked_us)
+{
+	return !asking && (asked_us == 0 || c->now_us - asked_us >= ERRAND_RETRY_US);
+}
 
 /* One message to one worker. False: no slot or no memory, the next beat tries again. */
 static bool errand_send(struct core *c, struct member *member, struct uuid shard, uint64_t index_id, const struct pending_ops *ops,
@@ -135,8 +144,13 @@ static void shard_open_ask(struct core *c, struct member *member, const struct m
 {
 	struct cluster_request r = {
 		.open = {.shard = s->id, .index = index->spec, .number = s->number, .epoch = s->epoch, .create = !s->made}};
-	if (!errand_due(c, s->asked_us)) return;
-	if (errand_send(c, member, s->id, index->spec.id, &open_ops, CLUSTER_OPEN, &r)) s->asked_us = c->now_us;
+	if (!errand_due(c, s->asking, s->asked_us)) return;
+	s->asked_us = c->now_us;
+	s->asking = true;
+	if (!errand_send(c, member, s->id, index->spec.id, &open_ops, CLUSTER_OPEN, &r)) {
+		s->asking = false;
+		s->asked_us = 0;
+	}
 }
 
 void errands_open_index(struct core *c, struct map_index *index)
@@ -208,15 +222,29 @@ static void drop_reply(struct core *c, struct pending *p, uint32_t part, const s
 	}
 }
 
-static const struct pending_ops drop_ops = {drop_reply, errand_finish, errand_release};
+static void drop_finish(struct core *c, struct pending *p, bool expired)
+{
+	const struct errand *errand = p->state;
+	struct map_dropped *dropped;
+	struct dropped_shard *s = dropped_find(c, errand->shard, &dropped);
+	if (s) s->asking = false;
+	pending_end(&c->pending, p);
+}
+
+static const struct pending_ops drop_ops = {drop_reply, drop_finish, errand_release};
 
 static void dropped_ask(struct core *c, struct member *member, struct map_dropped *dropped)
 {
 	for (uint32_t i = 0; i < dropped->count; i++) {
 		struct dropped_shard *s = &dropped->shards[i];
 		struct cluster_request r = {.drop = {.shard = s->id, .index_id = dropped->index_id}};
-		if (s->gone || !uuid_equal(s->worker, member->id) || !errand_due(c, s->asked_us)) continue;
-		if (errand_send(c, member, s->id, dropped->index_id, &drop_ops, CLUSTER_DROP, &r)) s->asked_us = c->now_us;
+		if (s->gone || !uuid_equal(s->worker, member->id) || !errand_due(c, s->asking, s->asked_us)) continue;
+		s->asked_us = c->now_us;
+		s->asking = true;
+		if (!errand_send(c, member, s->id, dropped->index_id, &drop_ops, CLUSTER_DROP, &r)) {
+			s->asking = false;
+			s->asked_us = 0;
+		}
 	}
 }
 

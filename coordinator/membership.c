@@ -32,6 +32,13 @@ static size_t position(const struct membership *m, struct uuid worker, bool *ret
 	return low;
 }
 
+uint32_t membership_position(const struct membership *m, struct uuid worker)
+{
+	bool found;
+	size_t at = position(m, worker, &found);
+	return found ? (uint32_t)at : UINT32_MAX;
+}
+
 struct member *membership_find(const struct membership *m, struct uuid worker)
 {
 	bool found;

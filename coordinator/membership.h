@@ -72,6 +72,8 @@ MUST_CHECK enum status membership_expect(struct membership *m, struct uuid worke
 /* Let time pass. Calls `gone` for each member that became dead. */
 void membership_tick(struct membership *m, uint64_t now_us, void (*gone)(void *arg, struct member *member), void *arg);
 
+/* Its position in `members`; UINT32_MAX: unknown. */
+uint32_t membership_position(const struct membership *m, struct uuid worker);
 struct member *membership_find(const struct membership *m, struct uuid worker);
 /* The member that is reached by that name now, or NULL. */
 struct member *membership_by_peer(const struct membership *m, const struct net_peer *peer);

@@ -40,24 +40,25 @@ enum status route_all(const struct map_index *index, const struct membership *me
 	for (uint32_t i = 0; i < shards; i++) {
 		struct member *member;
 		enum status where = route_shard(index, i, members, &member, NULL);
-		group_of[i] = UINT32_MAX;
-		if (where != STATUS_OK) {
+		group_of[i] = where == STATUS_OK ? membership_position(members, member->id) : UINT32_MAX;
+		if (where == STATUS_OK)
+			sizes[group_of[i]]++;
+		else
 			r.missing[r.missing_count++] = (struct route_missing){i, where};
-			continue;
-		}
-		for (uint32_t m = 0; m < members->count; m++)
-			if (members->members[m] == member) group_of[i] = m;
-		sizes[group_of[i]]++;
 	}
+	/* Each member's group takes its stretch of `numbers`; sizes[] becomes the group's position. */
 	uint32_t used = 0;
 	for (uint32_t m = 0; m < members->count; m++) {
-		if (sizes[m] == 0) continue;
-		struct route_group *g = &r.groups[r.group_count++];
-		g->member = members->members[m];
-		g->numbers = r.numbers + used;
-		used += sizes[m];
-		for (uint32_t i = 0; i < shards; i++)
-			if (group_of[i] == m) g->numbers[g->count++] = i;
+		uint32_t size = sizes[m];
+		if (size == 0) continue;
+		sizes[m] = r.group_count;
+		r.groups[r.group_count++] = (struct route_group){.member = members->members[m], .numbers = r.numbers + used};
+		used += size;
+	}
+	for (uint32_t i = 0; i < shards; i++) {
+		if (group_of[i] == UINT32_MAX) continue;
+		struct route_group *g = &r.groups[sizes[group_of[i]]];
+		g->numbers[g->count++] = i;
 	}
 	*ret = r;
 	memset(&r, 0, sizeof(r));

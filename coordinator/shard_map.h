@@ -37,6 +37,7 @@ struct map_shard {
 	enum status lost; /* not OK: the worker refused to open it, and why */
 	struct shard_report report;
 	uint64_t asked_us; /* when it was last asked to open it; 0: never */
+	bool asking;       /* that is not answered yet: opening a large shard takes a while */
 };
 
 struct map_index {
@@ -47,7 +48,7 @@ struct map_index {
 	struct map_shard *shards; /* [spec.shards], by number */
 };
 
-struct dropped_shard { struct uuid id, worker; bool gone; uint64_t asked_us; };
+struct dropped_shard { struct uuid id, worker; bool gone, asking; uint64_t asked_us; };
 struct map_dropped {
 	uint64_t index_id, version;
 	bool changing;

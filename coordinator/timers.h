@@ -9,7 +9,7 @@
 
 #include "common/status.h"
 
-enum { TIMER_NONE = UINT32_MAX };
+#define TIMER_NONE UINT32_MAX
 
 struct timers {
 	uint32_t slots, count;
