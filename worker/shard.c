@@ -131,6 +131,8 @@ enum status shard_create(struct io *io, const char *dir, const struct shard_iden
 	snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - dir) : 0, dir);
 	if (status == STATUS_OK) status = io->ops->sync_dir(io, parent);
 	if (status != STATUS_OK) return report_set(report, status, "cannot make the shard's folder %s: %s", dir, io_last_error());
+	status = wal_create(io, dir, identity->shard, report); /* before the manifest: a shard without a log has lost it */
+	if (status != STATUS_OK) return status;
 	return manifest_store(io, dir, &m, report);
 }
 

@@ -37,6 +37,7 @@ static void log_seed(const char *name, uint32_t groups, bool clean, uint8_t how)
 	uint64_t next;
 
 	require(io->ops->make_dir(io, "s") == STATUS_OK);
+	require(wal_create(io, "s", uuid_of(1), NULL) == STATUS_OK);
 	require(wal_open(io, "s", uuid_of(1), 0, 0, record_ignore, NULL, &wal, &next, NULL) == STATUS_OK);
 	for (uint32_t i = 0; i < groups; i++) {
 		require(records_append(wal, 1 + i % 3, 5) == STATUS_OK);

@@ -21,6 +21,7 @@ struct world {
 	enum fate fate[SEQUENCES_MAX];
 	uint64_t salt[SEQUENCES_MAX], salts; /* of the last attempt at each sequence */
 	uint64_t acked, after, resyncs;
+	bool made;
 };
 
 static uint64_t world_salt(void *arg, uint64_t sequence)
@@ -35,8 +36,13 @@ static enum status world_open(struct world *w)
 	struct replayed got = {.last = w->after, .salt_of = world_salt, .arg = w};
 	struct report report = {0};
 	uint64_t next = 0;
-	enum status status = wal_open(w->io, "s", uuid_of(1), w->after, w->after, replayed_apply, &got, &w->wal, &next, &report);
+	enum status status = w->made ? STATUS_OK : wal_create(w->io, "s", uuid_of(1), NULL);
 
+	if (status != STATUS_OK) return status;
+	if (!w->made) status = w->io->ops->sync_dir(w->io, "s"); /* as storing the manifest does */
+	if (status != STATUS_OK) return status;
+	w->made = true;
+	status = wal_open(w->io, "s", uuid_of(1), w->after, w->after, replayed_apply, &got, &w->wal, &next, &report);
 	assert_false(got.wrong);
 	if (status == STATUS_CORRUPT) fail_msg("%s", report.text);
 	if (status != STATUS_OK) return status;

@@ -146,18 +146,42 @@ static enum status existing_open(struct wal *w, struct wal_replay *p, size_t obs
 	return STATUS_OK;
 }
 
-static enum status first_open(struct wal *w, struct wal_replay *p)
+/* All but what the files say. *ret is to be closed, also after a failure. */
+static enum status wal_new(struct io *io, const char *dir, struct uuid shard, struct wal **ret, struct report *report)
 {
-	char path[STORE_PATH_MAX];
+	struct wal *w = calloc(1, sizeof *w);
 	enum status status;
 
-	if (p->after > 0 || p->claimed > 0)
-		return report_set(p->report, STATUS_CORRUPT, "%s: the log is missing: restore the shard from a copy", w->dir);
-	w->next = 1;
-	if (!file_path(w, w->next, path)) return report_set(p->report, STATUS_LIMIT, "the path of the log in %s is too long", w->dir);
-	status = file_begin(w, path);
-	if (status != STATUS_OK) return report_set(p->report, status, "%s could not be made: %s", path, io_last_error());
+	if (!w) return report_set(report, STATUS_NO_MEMORY, "no memory to open the log in %s", dir);
+	*ret = w;
+	buf_init(&w->pending, WAL_PENDING_MAX);
+	w->io = io;
+	w->shard = shard;
+	w->dir = strdup(dir);
+	if (!w->dir) return report_set(report, STATUS_NO_MEMORY, "no memory to open the log in %s", dir);
+	status = wal_list(io, dir, &w->files, &w->count);
+	if (status != STATUS_OK) return report_set(report, status, "the folder %s could not be listed: %s", dir, io_last_error());
+	w->room = w->count + 1;
 	return STATUS_OK;
+}
+
+enum status wal_create(struct io *io, const char *dir, struct uuid shard, struct report *report)
+{
+	char path[STORE_PATH_MAX];
+	struct wal *w = NULL;
+	enum status status = wal_new(io, dir, shard, &w, report);
+
+	if (status != STATUS_OK || w->count > 0) goto out;
+	w->next = 1;
+	if (!file_path(w, w->next, path)) {
+		status = report_set(report, STATUS_LIMIT, "the path of the log in %s is too long", dir);
+		goto out;
+	}
+	status = file_begin(w, path);
+	if (status != STATUS_OK) report_set(report, status, "%s could not be made: %s", path, io_last_error());
+out:
+	wal_close(&w, false);
+	return status;
 }
 
 enum status wal_open(struct io *io, const char *dir, struct uuid shard, uint64_t after, uint64_t manifest_durable,
@@ -165,25 +189,15 @@ enum status wal_open(struct io *io, const char *dir, struct uuid shard, uint64_t
 {
 	struct wal_replay replay = {.io = io, .dir = dir, .shard = shard, .after = after, .apply = apply, .arg = arg, .report = report,
 		.claimed = manifest_durable};
-	struct wal *w = calloc(1, sizeof *w);
-	enum status status = STATUS_NO_MEMORY;
+	struct wal *w = NULL;
+	enum status status = wal_new(io, dir, shard, &w, report);
 
-	if (!w) return report_set(report, status, "no memory to open the log in %s", dir);
-	buf_init(&w->pending, WAL_PENDING_MAX);
-	w->io = io;
-	w->shard = shard;
-	w->dir = strdup(dir);
-	if (!w->dir) {
-		report_set(report, status, "no memory to open the log in %s", dir);
+	if (status != STATUS_OK) goto out;
+	if (w->count == 0) {
+		status = report_set(report, STATUS_CORRUPT, "%s: the log is missing: restore the shard from a copy", dir);
 		goto out;
 	}
-	status = wal_list(io, dir, &w->files, &w->count);
-	if (status != STATUS_OK) {
-		report_set(report, status, "the folder %s could not be listed: %s", dir, io_last_error());
-		goto out;
-	}
-	w->room = w->count + 1;
-	status = w->count ? existing_open(w, &replay, wal_obsolete(w->files, w->count, after)) : first_open(w, &replay);
+	status = existing_open(w, &replay, wal_obsolete(w->files, w->count, after));
 	if (status != STATUS_OK) goto out;
 	*ret_next = w->next;
 	*ret = w;

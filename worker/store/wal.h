@@ -50,9 +50,12 @@ struct wal_record {
 
 struct wal;
 
+/* The first, empty file of a new shard's log; nothing if there is a log already. Before the shard's first manifest: so a shard without a log
+ * has lost it. */
+MUST_CHECK enum status wal_create(struct io *io, const char *dir, struct uuid shard, struct report *report);
+
 /* Replay every valid record with sequence > `after` in order, cut the tail, remove files that hold only records <= after, and open
- * for appending (a new file if there is none; that is corruption if after or manifest_durable says that there was one). `apply` is given upserts and
- * deletes, perhaps before later damage is found: after any failure forget what it was given. `apply` failing stops the open with its
+ * for appending. No file at all is STATUS_CORRUPT. `apply` is given upserts and deletes, perhaps before later damage is found: after any failure forget what it was given. `apply` failing stops the open with its
  * status. `manifest_durable` is the highest sequence that the manifest knows durable. The first sequence to write is *ret_next. */
 MUST_CHECK enum status wal_open(struct io *io, const char *dir, struct uuid shard, uint64_t after, uint64_t manifest_durable,
 	enum status (*apply)(void *arg, const struct wal_record *r), void *arg, struct wal **ret, uint64_t *ret_next, struct report *report);
