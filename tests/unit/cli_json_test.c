@@ -100,6 +100,24 @@ static void payloads_survive_the_way_there_and_back(void **state)
 	}
 }
 
+static void integers_take_their_shortest_form(void **state)
+{
+	static const struct {
+		const char *json;
+		size_t bytes;
+	} cases[] = {{"{\"a\":127}", 4}, {"{\"a\":128}", 5}, {"{\"a\":255}", 5}, {"{\"a\":256}", 6}, {"{\"a\":65535}", 6},
+		{"{\"a\":65536}", 8}, {"{\"a\":4294967296}", 12}, {"{\"a\":-32}", 4}, {"{\"a\":-33}", 5}, {"{\"a\":-129}", 6},
+		{"{\"a\":-32769}", 8}, {"{\"a\":-2147483649}", 12}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct report report;
+		struct buf packed;
+		buf_init(&packed, 0);
+		assert_int_equal(payload_from_json(cases[i].json, &packed, &report), STATUS_OK);
+		assert_int_equal(packed.size, cases[i].bytes);
+		buf_release(&packed);
+	}
+}
+
 static void long_strings_lists_and_maps_take_the_wider_forms(void **state)
 {
 	struct report report;
@@ -250,6 +268,7 @@ int main(void)
 		cmocka_unit_test(vector_of_the_largest_dimension_is_read_and_one_more_is_not),
 		cmocka_unit_test(bits_are_packed_least_significant_first_and_only_0_and_1_pass),
 		cmocka_unit_test(payloads_survive_the_way_there_and_back),
+		cmocka_unit_test(integers_take_their_shortest_form),
 		cmocka_unit_test(long_strings_lists_and_maps_take_the_wider_forms),
 		cmocka_unit_test(payloads_past_their_limits_and_of_other_kinds_are_refused),
 		cmocka_unit_test(strings_are_escaped_and_what_is_no_utf8_is_replaced),

@@ -28,6 +28,7 @@ enum behaviour {
 	MIXED,	       /* of three items: ok, rejected, unknown */
 	REFUSE_BUSY,
 	PARTIAL,	   /* an incomplete search with one hit */
+	TWICE,		   /* every answer comes twice */
 	HOLD_THEN_REVERSE, /* keeps requests until HOLD of them are there, then answers the last first */
 };
 enum { LATE_MS = 900, HOLD = 5, HITS = 2 };
@@ -139,6 +140,7 @@ static void serve(struct server *s, struct net_socket *socket, const struct net_
 	s->last_timeout_ms = r.timeout_ms;
 	if (r.op == CLIENT_HELLO || (b != SILENT && b != GARBAGE && b != LATE)) {
 		answer(socket, &m->peer, &r, b);
+		if (b == TWICE) answer(socket, &m->peer, &r, b);
 	} else if (b == GARBAGE) {
 		struct net_frame frames[2] = {{noise, sizeof(noise)}, {noise, 3}};
 		for (size_t n = 1; n <= 2; n++) assert_int_equal(net_send(socket, &m->peer, false, frames, n), STATUS_OK);
@@ -412,6 +414,26 @@ static void answers_may_come_in_any_order(void **state)
 	server_stop(&s);
 }
 
+static void second_answer_to_the_same_request_is_dropped(void **state)
+{
+	struct server s;
+	grove_ticket ticket, first;
+	grove_reply *reply;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 3000);
+	s.behaviour = TWICE;
+	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
+	assert_int_equal(grove_search_submit(client, "x", &args, &ticket), GROVE_OK);
+	clock_sleep_us(200000); /* both are there when we look */
+	assert_int_equal(grove_poll(client, 3000, &first), GROVE_OK);
+	assert_int_equal(grove_wait(client, ticket, &reply), GROVE_OK);
+	assert_int_equal(reply->hits.total, 2);
+	assert_int_equal(grove_dropped_messages(client), 1);
+	grove_reply_free(&reply);
+	grove_close(&client);
+	server_stop(&s);
+}
+
 static void one_past_the_bound_in_flight_is_busy_at_once(void **state)
 {
 	struct server s;
@@ -519,6 +541,7 @@ int main(void)
 		cmocka_unit_test(answers_that_do_not_fit_the_question_are_refused),
 		cmocka_unit_test(outcomes_are_told_item_by_item_and_the_whole_is_not_ok),
 		cmocka_unit_test(answers_may_come_in_any_order),
+		cmocka_unit_test(second_answer_to_the_same_request_is_dropped),
 		cmocka_unit_test(one_past_the_bound_in_flight_is_busy_at_once),
 		cmocka_unit_test(handle_comes_back_after_the_server_was_restarted),
 		cmocka_unit_test(keys_become_ids_and_may_stand_beside_ids),
