@@ -2,7 +2,10 @@
 """The commands of the README, as they stand there, and the Python example of proto/CLIENT.md."""
 import os
 import re
+import shutil
+import signal
 import subprocess
+import tempfile
 import unittest
 
 import numpy
@@ -39,15 +42,19 @@ class Documents(unittest.TestCase):
 
 
 class Up(unittest.TestCase):
+    def ready(self, log):
+        with open(log, encoding="utf-8") as f:
+            return re.search(r"^ready", f.read(), re.M)
+
     def test_grove_up_is_ready_prints_so_and_its_children_die_with_it(self):
-        import signal, tempfile, time
         folder = tempfile.mkdtemp(prefix="grove-test-")
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         port = next(p for p in cluster.free_ports(20) if p < 60000)
         log = f"{folder}/up.log"
         for number in (signal.SIGTERM, signal.SIGKILL):
             with open(log, "wb") as out:
                 up = subprocess.Popen([cluster.program("grove"), "up", "--workers", "2", "--data", f"{folder}/data", "--port", str(port)], stdout=out, stderr=subprocess.STDOUT)
-            cluster.wait_for("ready", 20, lambda: re.search(r"^ready", open(log).read(), re.M))
+            cluster.wait_for("ready", 20, lambda: self.ready(log))
             children = subprocess.run(["pgrep", "-P", str(up.pid)], capture_output=True, text=True).stdout.split()
             self.assertEqual(len(children), 3)
             up.send_signal(number)

@@ -161,10 +161,10 @@ class Wire(unittest.TestCase):
             row = numpy.ones(3, numpy.float32).tobytes()
             cases = [
                 ("unsupported", dict(op="explode")),
-                ("not_found", dict(op="search", index="nowhere", k=1, frames=[row])),
-                ("bad_request", dict(op="search", index="items", k=1, frames=[row[:-1]])),
-                ("bad_request", dict(op="search", index="items", k=1, frames=[numpy.array([1, 2, numpy.nan], numpy.float32).tobytes()])),
-                ("limit", dict(op="search", index="items", k=2**20 + 1, frames=[row])),
+                ("not_found", dict(op="search", index="nowhere", k=1, dim=3, frames=[row])),
+                ("bad_request", dict(op="search", index="items", k=1, dim=3, frames=[row[:-1]])),
+                ("bad_request", dict(op="search", index="items", k=1, dim=3, frames=[numpy.array([1, 2, numpy.nan], numpy.float32).tobytes()])),
+                ("limit", dict(op="search", index="items", k=2**20 + 1, dim=3, frames=[row])),
             ]
             for code, case in cases:
                 with self.assertRaises(cluster.Error) as caught:
