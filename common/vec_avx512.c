@@ -1,4 +1,5 @@
-/* vec_avx512.c - the kernels for AVX-512 (F, BW, VL, DQ): 4 registers of 16 floats are the 64 lanes; a rest is loaded under a mask.
+/* vec_avx512.c - the kernels for AVX-512 (F, BW, VL, DQ): 4 registers of 16 floats are the 64 lanes, variables as in vec_avx2.c; a rest is
+ * loaded under a mask.
  * With GROVE_AVX512_BY_SIMDE the tests compile this same source for any processor, so that it runs where there is no AVX-512. */
 #include "common/vec_kernels.h"
 
@@ -21,7 +22,7 @@ extern const struct vec_kernels vec_kernels_avx512_by_simde;
 #endif
 #include <string.h>
 
-enum { REGISTERS = 4, WIDTH = 16, LANES = REGISTERS * WIDTH };
+enum { WIDTH = 16, LANES = 64 };
 
 typedef __m512 (*step_fn)(__m512 sum, __m512 a, __m512 b);
 
@@ -36,32 +37,37 @@ static inline __m512 step_l2(__m512 sum, __m512 a, __m512 b)
 static inline __m512 step_l1(__m512 sum, __m512 a, __m512 b) { return _mm512_add_ps(sum, _mm512_abs_ps(_mm512_sub_ps(a, b))); }
 
 /* Ones for the first `n` of 16 elements. */
-static inline __mmask16 mask_of(long n) { return n <= 0 ? 0 : n >= WIDTH ? 0xffff : (__mmask16)((1u << n) - 1); }
+static inline __mmask16 mask_of(size_t n) { return n >= WIDTH ? 0xffff : (__mmask16)((1u << n) - 1); }
 
-static inline float fold(const __m512 sum[REGISTERS])
+static inline float fold(__m512 all)
 {
-	__m512 all = _mm512_add_ps(_mm512_add_ps(sum[0], sum[2]), _mm512_add_ps(sum[1], sum[3]));
-	float lane[WIDTH];
+	__m256 half[2];
 
-	memcpy(lane, &all, sizeof(lane));
-	for (int width = WIDTH / 2; width > 0; width /= 2)
-		for (int l = 0; l < width; l++) lane[l] = lane[l] + lane[l + width];
-	return lane[0];
+	memcpy(half, &all, sizeof(half));
+	__m256 eight = _mm256_add_ps(half[0], half[1]);
+	__m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+	__m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+	return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+/* Registers wholly past the end are left alone: see vec_avx2.c. */
 static inline __attribute__((always_inline)) float run(step_fn step, const float *a, const float *b, size_t n)
 {
-	__m512 sum[REGISTERS];
+	__m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0;
 
-	for (int r = 0; r < REGISTERS; r++) sum[r] = _mm512_setzero_ps();
-	for (; n >= LANES; n -= LANES, a += LANES, b += LANES)
-		for (int r = 0; r < REGISTERS; r++) sum[r] = step(sum[r], _mm512_loadu_ps(a + r * WIDTH), _mm512_loadu_ps(b + r * WIDTH));
-	if (n > 0)
-		for (int r = 0; r < REGISTERS; r++) {
-			__mmask16 mask = mask_of((long)n - r * WIDTH);
-			sum[r] = step(sum[r], _mm512_maskz_loadu_ps(mask, a + r * WIDTH), _mm512_maskz_loadu_ps(mask, b + r * WIDTH));
-		}
-	return fold(sum);
+#define WHOLE(s, r) s = step(s, _mm512_loadu_ps(a + (r) * WIDTH), _mm512_loadu_ps(b + (r) * WIDTH))
+	for (; n >= LANES; n -= LANES, a += LANES, b += LANES) {
+		WHOLE(s0, 0); WHOLE(s1, 1); WHOLE(s2, 2); WHOLE(s3, 3);
+	}
+#undef WHOLE
+#define REST(s, r)                                                                                                     \
+	if (n > (r) * WIDTH) {                                                                                         \
+		__mmask16 mask = mask_of(n - (r) * WIDTH);                                                             \
+		s = step(s, _mm512_maskz_loadu_ps(mask, a + (r) * WIDTH), _mm512_maskz_loadu_ps(mask, b + (r) * WIDTH)); \
+	}
+	REST(s0, 0) REST(s1, 1) REST(s2, 2) REST(s3, 3)
+#undef REST
+	return fold(_mm512_add_ps(_mm512_add_ps(s0, s2), _mm512_add_ps(s1, s3)));
 }
 
 static float avx512_dot(const float *a, const float *b, size_t n) { return run(step_dot, a, b, n); }
