@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <png.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,10 +83,18 @@ enum status sheet_write(const struct sheet *s, const char *path, struct report *
 	image.width = (png_uint_32)s->wide;
 	image.height = (png_uint_32)s->high;
 	image.format = PNG_FORMAT_GRAY;
+	/* Not png_image_write_to_file(): after a failure that removes what stands at the path, whatever it is. */
 	errno = 0;
-	if (png_image_write_to_file(&image, path, 0, s->pixels, (png_int_32)s->wide, NULL)) return STATUS_OK;
-	enum status status = errno == ENOSPC ? STATUS_DISK_FULL : STATUS_IO;
-	report_set(report, status, "cannot write %s: %s", path, errno ? strerror(errno) : image.message);
+	FILE *file = fopen(path, "wb");
+	bool ok = file && png_image_write_to_stdio(&image, file, 0, s->pixels, (png_int_32)s->wide, NULL);
+	int error = errno;
+	if (file && fclose(file) != 0) {
+		if (ok) error = errno;
+		ok = false;
+	}
+	if (ok) return STATUS_OK;
+	enum status status = error == ENOSPC ? STATUS_DISK_FULL : STATUS_IO;
+	report_set(report, status, "cannot write %s: %s", path, error ? strerror(error) : image.message);
 	png_image_free(&image);
 	return status;
 }
