@@ -137,13 +137,17 @@ enum status shard_create(struct io *io, const char *dir, const struct shard_iden
 }
 
 /* Replay: the same path as a live write. */
-struct replay { struct view *view; uint64_t items; };
+struct replay { const struct shard_identity *identity; struct view *view; uint64_t items; };
 
 static enum status replay_one(void *arg, const struct wal_record *r)
 {
 	struct replay *replay = arg;
 	struct view *v = replay->view;
-	enum status status = memtable_reserve(v->memtables[v->memtable_count - 1]->table, 1, (size_t)r->key_size + r->payload_size, 1);
+	enum status status;
+
+	/* Whole by its checksum, but not of this index: a log from elsewhere. */
+	if (r->kind == WAL_UPSERT && (r->dim != replay->identity->dim || r->dtype != metric_dtype(replay->identity->metric))) return STATUS_CORRUPT;
+	status = memtable_reserve(v->memtables[v->memtable_count - 1]->table, 1, (size_t)r->key_size + r->payload_size, 1);
 
 	if (status == STATUS_OK) replay->items = (uint64_t)((int64_t)replay->items + shard_apply(v, r));
 	return status;
@@ -173,7 +177,7 @@ static enum status open_segments(struct shard *s, struct view *v, struct report 
 static enum status open_contents(struct shard *s, struct report *report)
 {
 	struct view *v = view_copy(NULL);
-	struct replay replay = {.view = v};
+	struct replay replay = {.identity = &s->identity, .view = v};
 	uint64_t next = 0;
 	enum status status = v ? live_memtable_new(&s->identity, &v->memtables[0]) : STATUS_NO_MEMORY;
 

@@ -54,7 +54,7 @@ static void learn(struct life *l, uint64_t id, uint64_t version, uint8_t result)
 
 static void write_some(struct life *l, enum write_kind kind, uint32_t n)
 {
-	uint64_t ids[BATCH], versions[BATCH];
+	uint64_t ids[BATCH] = {0}, versions[BATCH] = {0};
 	uint8_t results[BATCH];
 
 	if (!l->open) return;
