@@ -2,6 +2,7 @@
 #include "common/vec_kernels.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { LANES = 64 };
 
@@ -12,7 +13,14 @@ static float fold(float lane[LANES])
 	return lane[0];
 }
 
-static float element(const float *row, size_t i, size_t n) { return i < n ? row[i] : 0.0f; }
+/* Rows need no alignment: an element is loaded as bytes. */
+static float element(const float *row, size_t i, size_t n)
+{
+	float v = 0.0f;
+
+	if (i < n) memcpy(&v, (const char *)row + i * sizeof(v), sizeof(v));
+	return v;
+}
 
 static float scalar_dot(const float *a, const float *b, size_t n)
 {
