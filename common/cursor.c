@@ -5,7 +5,10 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the formats are little-endian and so are the hosts");
 
-void reader_init(struct reader *r, const void *bytes, size_t n) { *r = (struct reader){.at = bytes, .end = (const uint8_t *)bytes + n}; }
+void reader_init(struct reader *r, const void *bytes, size_t n)
+{
+	*r = (struct reader){.at = bytes, .end = n ? (const uint8_t *)bytes + n : bytes}; /* no bytes may be NULL */
+}
 
 size_t reader_left(const struct reader *r) { return r->failed ? 0 : (size_t)(r->end - r->at); }
 

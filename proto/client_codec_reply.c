@@ -318,8 +318,8 @@ static enum status decode_error(struct decoding *d)
 	if (size < sizeof(copy)) memcpy(copy, name, size);
 	enum status said = status_by_name(copy);
 	if (said == STATUS_OK) return malformed(d, "an error that says ok");
-	if (text_size) report_set(&d->r.error, said, "%.*s", (int)text_size, text);
-	else report_set(&d->r.error, said, "%s", status_text(said));
+	report_set(&d->r.error, said, "%.*s", (int)text_size, text);
+	if (!d->r.error.text[0]) report_set(&d->r.error, said, "%s", status_text(said));
 	return STATUS_OK;
 }
 

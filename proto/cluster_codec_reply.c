@@ -191,7 +191,7 @@ static bool lists_sorted(const struct cluster_reply *r)
 		if (n > r->search.total - at) return false;
 		for (uint32_t i = 0; i < n; i++, at++) {
 			struct hit hit = {load_u64(r->search.ids + at * 8), load_f32(r->search.raws + at * 4)};
-			if (isnan(hit.raw) || (i && hit_cmp(&last, &hit) >= 0)) return false;
+			if (isnan(hit.raw) || hit_raw(hit.raw) != hit.raw || (i && hit_cmp(&last, &hit) >= 0)) return false;
 			last = hit;
 		}
 	}
@@ -280,16 +280,6 @@ enum status cluster_reply_decode(const struct net_frame *frames, size_t count, s
 	if (status == STATUS_OK) *ret = d.r;
 	else free(d.r.owned);
 	return status;
-}
-
-enum status cluster_search_reply_check(const struct cluster_reply *r, uint32_t nq, uint32_t k, uint32_t shard_count, struct report *report)
-{
-	if (r->to != CLUSTER_SEARCH) return wire_bad(report, "it does not answer a search");
-	if (r->error.status != STATUS_OK && r->search.nq == 0) return STATUS_OK;
-	if (r->search.nq != nq || r->search.shard_count != shard_count) return wire_bad(report, "it answers another number of queries or shards");
-	for (uint32_t q = 0; q < nq; q++)
-		if (load_u32(r->search.counts + (size_t)q * 4) > k) return wire_bad(report, "a list longer than k");
-	return STATUS_OK;
 }
 
 void cluster_reply_release(struct cluster_reply *r)

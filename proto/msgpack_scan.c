@@ -146,6 +146,7 @@ bool msgpack_scan(const uint8_t *bytes, size_t size, bool map)
 	struct reader whole, head;
 	struct mp_value first;
 
+	if (size == 0) return false;
 	reader_init(&whole, bytes, size);
 	head = whole;
 	if (!mp_next(&head, &first) || (map && first.kind != MP_MAP)) return false;

@@ -103,6 +103,7 @@ enum status payload_to_json(const uint8_t *bytes, size_t size, struct buf *out)
 	int depth = 0;
 	enum status status = msgpack_scan(bytes, size, false) ? STATUS_OK : STATUS_BAD_REQUEST;
 
+	if (status != STATUS_OK) return status;
 	reader_init(&r, bytes, size);
 	while (status == STATUS_OK && mp_next(&r, &v)) {
 		struct level *in = depth ? &open[depth] : NULL;
