@@ -1,6 +1,7 @@
 /* shard.c - a shard's life: made, opened, reported on, closed; its views and parts. */
 #include "worker/shard_internal.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,8 @@ struct view *view_copy(const struct view *from)
 	struct view *v = calloc(1, sizeof(*v));
 
 	if (!v) return NULL;
-	if (from) *v = *from;
+	/* All but the count of references, which others are changing. */
+	if (from) memcpy(&v->segment_count, &from->segment_count, sizeof(*v) - offsetof(struct view, segment_count));
 	atomic_init(&v->refs, 1);
 	for (uint32_t i = 0; i < v->segment_count; i++) atomic_fetch_add(&v->segments[i]->refs, 1);
 	for (uint32_t i = 0; i < v->memtable_count; i++) atomic_fetch_add(&v->memtables[i]->refs, 1);

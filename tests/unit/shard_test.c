@@ -188,9 +188,75 @@ static void a_cancelled_build_leaves_the_shard_as_it_was(void **state)
 	fixture_close(&f);
 }
 
+/* ---- readers beside the writer ---- */
+
+enum { WATCHED = 64, READERS = 2 };
+struct watch { struct shard_fixture *f; _Atomic bool stop; _Atomic int wrong; _Atomic uint64_t rounds; };
+
+/* Every snapshot holds each of the ids once: whatever the writer replaces meanwhile. */
+static void *watch_snapshots(void *arg)
+{
+	struct watch *w = arg;
+	struct search_scratch *scratch = NULL;
+	struct hit hits[2 * WATCHED];
+	_Alignas(64) float query[16] = {0};
+
+	if (search_scratch_new(&scratch) != STATUS_OK) return NULL;
+	while (!atomic_load(&w->stop)) {
+		struct snapshot *snap = NULL;
+		struct report report = {0};
+		struct topk top;
+		struct search_work work = {0};
+		struct search_spec spec = {.k = 2 * WATCHED, .mode = atomic_load(&w->rounds) % 2 ? SEARCH_EXACT : SEARCH_FOREST, .search_k = 10 * WATCHED};
+		struct query q = {query, 0};
+		if (snapshot_pin(w->f->shard, &snap, &report) != STATUS_OK) break;
+		topk_init(&top, hits, 2 * WATCHED);
+		if (snapshot_search(snap, &spec, &q, 1, NULL, scratch, &top, &work) != STATUS_OK) atomic_fetch_add(&w->wrong, 1);
+		bool seen[WATCHED] = {false};
+		for (size_t i = 0; i < top.count; i++) {
+			if (hits[i].id >= WATCHED || seen[hits[i].id]) atomic_fetch_add(&w->wrong, 1);
+			else seen[hits[i].id] = true;
+		}
+		if (top.count != WATCHED || snapshot_items(snap) != WATCHED) atomic_fetch_add(&w->wrong, 1);
+		for (uint64_t id = 0; id < WATCHED; id++) {
+			struct item_view item;
+			if (!snapshot_get(snap, id, &item) || item.sequence > snapshot_sequence(snap)) atomic_fetch_add(&w->wrong, 1);
+		}
+		snapshot_release(&snap);
+		atomic_fetch_add(&w->rounds, 1);
+	}
+	search_scratch_free(&scratch);
+	return NULL;
+}
+
+static void an_item_that_is_replaced_is_in_every_snapshot_once(void **state)
+{
+	struct shard_fixture f;
+	struct prng p;
+	pthread_t readers[READERS];
+	struct watch w = {.f = &f};
+
+	prng_seed(&p, test_seed());
+	setup_shard(&f, METRIC_EUCLIDEAN);
+	for (uint64_t id = 0; id < WATCHED; id++) model_put(&f, &p, id);
+	for (int i = 0; i < READERS; i++) assert_int_equal(pthread_create(&readers[i], NULL, watch_snapshots, &w), 0);
+	for (int i = 0; i < 12; i++) {
+		fixture_build_start(&f, 3);
+		for (int j = 0; j < 30; j++) model_put_random(&f, &p, 20, WATCHED);
+		assert_int_equal(fixture_build_wait(&f), STATUS_OK);
+	}
+	atomic_store(&w.stop, true);
+	for (int i = 0; i < READERS; i++) pthread_join(readers[i], NULL);
+	assert_int_equal(atomic_load(&w.wrong), 0);
+	assert_true(atomic_load(&w.rounds) > 10);
+	model_check(&f, &p);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_item_that_is_replaced_is_in_every_snapshot_once),
 		cmocka_unit_test(thousands_of_random_changes_agree_with_a_plain_model),
 		cmocka_unit_test(sparse_ids_to_the_end_of_their_range_are_kept),
 		cmocka_unit_test(an_empty_shard_answers_builds_and_reopens),
