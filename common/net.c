@@ -116,8 +116,23 @@ void net_close(struct net_socket **s)
 
 void net_set_linger(struct net_socket *s, int ms) { (void)set_int(s->zmq, ZMQ_LINGER, ms); }
 
+/* libzmq takes port 70000 and means 4464. */
+static bool port_possible(const char *endpoint)
+{
+	const char *port = strrchr(endpoint, ':');
+
+	if (strncmp(endpoint, "tcp://", 6) || !port || !strcmp(port, ":*")) return true;
+	return strspn(port + 1, "0123456789") == strlen(port + 1) && strlen(port + 1) <= 5 && atol(port + 1) <= UINT16_MAX;
+}
+
+static enum status refuse_port(const char *endpoint, struct report *report)
+{
+	return report_set(report, STATUS_UNAVAILABLE, "%s has no port from 1 to 65535; an address looks like tcp://127.0.0.1:7600", endpoint);
+}
+
 enum status net_bind(struct net_socket *s, const char *endpoint, struct report *report)
 {
+	if (!port_possible(endpoint)) return refuse_port(endpoint, report);
 	/* An ipc socket is as private as its owner's files. */
 	mode_t mask = umask(0077);
 	int rc = zmq_bind(s->zmq, endpoint), error = errno;
@@ -130,6 +145,7 @@ enum status net_bind(struct net_socket *s, const char *endpoint, struct report *
 
 enum status net_connect(struct net_socket *s, const char *endpoint, struct report *report)
 {
+	if (!port_possible(endpoint)) return refuse_port(endpoint, report);
 	if (zmq_connect(s->zmq, endpoint) == 0) return STATUS_OK;
 	return report_set(report, STATUS_UNAVAILABLE, "cannot connect to %s: %s; an address looks like tcp://127.0.0.1:7600", endpoint, zmq_strerror(errno));
 }
@@ -157,6 +173,7 @@ bool net_is_local(const char *endpoint)
 	if (!strncmp(endpoint, "ipc://", 6) || !strncmp(endpoint, "inproc://", 9)) return true;
 	if (strncmp(endpoint, "tcp://", 6)) return false;
 	host = endpoint + 6;
+	if (strchr(host, ';')) return false; /* "source;destination" */
 	if (!strncmp(host, "[::1]:", 6) || !strncmp(host, "localhost:", 10)) return true;
 	return sscanf(host, "%u.%u.%u.%u:%n", &a, &b, &c, &d, &end) == 4 && end > 0 && a == 127 && b <= 255 && c <= 255 && d <= 255;
 }
@@ -172,6 +189,31 @@ static enum status send_status(void)
 	return errno == ENOMEM ? STATUS_NO_MEMORY : STATUS_UNAVAILABLE;
 }
 
+/* A signal may come between any two parts, and a message left in its middle would be taken for the beginning of the next one. */
+static bool send_bytes(void *zmq, const void *bytes, size_t n, int flags)
+{
+	int rc;
+
+	while ((rc = zmq_send(zmq, bytes, n, flags | ZMQ_DONTWAIT)) == -1 && errno == EINTR) continue;
+	return rc != -1;
+}
+
+static bool send_part(void *zmq, zmq_msg_t *part, int flags)
+{
+	int rc;
+
+	while ((rc = zmq_msg_send(part, zmq, flags | ZMQ_DONTWAIT)) == -1 && errno == EINTR) continue;
+	return rc != -1;
+}
+
+static bool receive_part(void *zmq, zmq_msg_t *part)
+{
+	int rc;
+
+	while ((rc = zmq_msg_recv(part, zmq, ZMQ_DONTWAIT)) == -1 && errno == EINTR) continue;
+	return rc != -1;
+}
+
 enum status net_send(struct net_socket *s, const struct net_peer *peer, bool delimiter, const struct net_frame *frames, size_t count)
 {
 	bool first = true;
@@ -180,18 +222,18 @@ enum status net_send(struct net_socket *s, const struct net_peer *peer, bool del
 	require(count >= 1 && count <= FRAMES_MAX && (s->kind == NET_ROUTER) == (peer != NULL));
 	/* Only the first part can be refused: libzmq takes or refuses a message as a whole. */
 	if (peer) {
-		if (zmq_send(s->zmq, peer->bytes, peer->size, ZMQ_DONTWAIT | ZMQ_SNDMORE) == -1) return send_status();
+		if (!send_bytes(s->zmq, peer->bytes, peer->size, ZMQ_SNDMORE)) return send_status();
 		first = false;
 	}
 	if (delimiter) {
-		if (zmq_send(s->zmq, "", 0, ZMQ_DONTWAIT | ZMQ_SNDMORE) == -1) return send_status();
+		if (!send_bytes(s->zmq, "", 0, ZMQ_SNDMORE)) return send_status();
 		first = false;
 	}
 	for (; i < count; i++) {
 		zmq_msg_t part;
 		if (zmq_msg_init_size(&part, frames[i].size) == -1) break;
 		if (frames[i].size) memcpy(zmq_msg_data(&part), frames[i].bytes, frames[i].size);
-		if (zmq_msg_send(&part, s->zmq, ZMQ_DONTWAIT | (i + 1 < count ? ZMQ_SNDMORE : 0)) == -1) {
+		if (!send_part(s->zmq, &part, i + 1 < count ? ZMQ_SNDMORE : 0)) {
 			enum status status = send_status();
 			zmq_msg_close(&part);
 			/* In the midst of a message it means that the connection went: libzmq has taken the first parts back. */
@@ -201,7 +243,7 @@ enum status net_send(struct net_socket *s, const struct net_peer *peer, bool del
 	}
 	if (i == count) return STATUS_OK;
 	/* Out of memory inside a message: end it with an empty frame, which no decoder accepts, so that the stream stays in step. */
-	if (!first) (void)zmq_send(s->zmq, "", 0, ZMQ_DONTWAIT);
+	if (!first) (void)send_bytes(s->zmq, "", 0, 0);
 	return STATUS_NO_MEMORY;
 }
 
@@ -224,7 +266,7 @@ static void skip_rest(void *zmq)
 
 	for (bool more = true; more;) {
 		zmq_msg_init(&part);
-		more = zmq_msg_recv(&part, zmq, ZMQ_DONTWAIT) != -1 && has_more(&part);
+		more = receive_part(zmq, &part) && has_more(&part);
 		zmq_msg_close(&part);
 	}
 }
@@ -238,7 +280,7 @@ enum status net_receive(struct net_socket *s, struct net_message *ret)
 	bool more, begun = false;
 
 	zmq_msg_init(&part);
-	if (zmq_msg_recv(&part, s->zmq, ZMQ_DONTWAIT) == -1) {
+	if (!receive_part(s->zmq, &part)) {
 		zmq_msg_close(&part);
 		return STATUS_NOT_FOUND;
 	}
@@ -254,7 +296,11 @@ enum status net_receive(struct net_socket *s, struct net_message *ret)
 		if (begun) {
 			zmq_msg_close(&part);
 			zmq_msg_init(&part);
-			if (zmq_msg_recv(&part, s->zmq, ZMQ_DONTWAIT) == -1) break;
+			if (!receive_part(s->zmq, &part)) { /* libzmq hands over whole messages, so the context is going */
+				more = false;
+				status = STATUS_NOT_FOUND;
+				break;
+			}
 			more = has_more(&part);
 		}
 		begun = true;

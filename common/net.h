@@ -49,8 +49,9 @@ MUST_CHECK enum status net_endpoint(struct net_socket *s, char *out, size_t size
 bool net_is_local(const char *endpoint);
 bool net_peer_equal(const struct net_peer *a, const struct net_peer *b);
 
-/* Never blocks. STATUS_BUSY: the peer's queue is full; STATUS_UNAVAILABLE: no such peer, or none connected. The frames are
- * copied (small) or copied once into the message (large); the caller keeps its memory. `peer` is NULL on a DEALER. */
+/* Never blocks. STATUS_BUSY: the peer's queue is full, or on a DEALER nobody is connected (ZeroMQ does not tell the two apart);
+ * STATUS_UNAVAILABLE: no such peer. The frames are copied once into the message; the caller keeps its memory. `peer` is NULL on
+ * a DEALER. */
 MUST_CHECK enum status net_send(struct net_socket *s, const struct net_peer *peer, bool delimiter, const struct net_frame *frames, size_t count);
 /* Never blocks. STATUS_NOT_FOUND: nothing there. STATUS_LIMIT: a message of too many frames was dropped (ret->peer is set). */
 MUST_CHECK enum status net_receive(struct net_socket *s, struct net_message *ret);
@@ -66,7 +67,8 @@ MUST_CHECK enum status net_inbox_open(struct net *net, const char *name, struct 
 void net_inbox_close(struct net_inbox **inbox);
 MUST_CHECK enum status net_outbox_open(struct net *net, const char *name, struct net_outbox **ret);
 void net_outbox_close(struct net_outbox **outbox);
-/* Hands over *take (sets it to NULL on success). Blocks only while the reader is hundreds of thousands behind. */
+/* Hands over *take (sets it to NULL on success). Blocks only while the reader is hundreds of thousands behind, and for ever once the
+ * inbox is closed: senders end before their reader. What lies in an inbox when it is closed is not freed. */
 MUST_CHECK enum status net_post(struct net_outbox *outbox, void **take);
 void *net_take(struct net_inbox *inbox); /* NULL: nothing there; never blocks */
 
