@@ -6,104 +6,30 @@
 #include <cmocka.h>
 
 #include <float.h>
-#include <math.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <zlib.h>
 
-#include "common/prng.h"
-#include "worker/engine/exact.h"
-#include "worker/engine/forest.h"
-
-/* ---- a block of rows that owns its memory ---- */
-
-struct block { struct rows rows; uint8_t *base; float *norm2; uint64_t *ids; _Atomic uint64_t *dead; };
-
-static void block_init(struct block *b, enum metric m, uint32_t dim, uint32_t n)
-{
-	size_t stride = rows_stride(m, dim);
-
-	b->base = aligned_alloc(64, stride * n + 64);
-	b->norm2 = calloc(n + 1, sizeof(float));
-	b->ids = calloc(n + 1, sizeof(uint64_t));
-	b->dead = calloc(n + 1, sizeof(uint64_t));
-	assert_true(b->base && b->norm2 && b->ids && b->dead);
-	memset(b->base, 0, stride * n + 64);
-	b->rows = (struct rows){.metric = m, .dim = dim, .n = n, .stride = stride, .base = b->base, .norm2 = b->norm2, .ids = b->ids, .dead_at = b->dead, .at = 1};
-}
-
-static void block_finish(struct block *b)
-{
-	for (uint32_t i = 0; i < b->rows.n; i++) {
-		b->norm2[i] = vec_norm2(b->rows.metric, rows_row(&b->rows, i), b->rows.dim);
-		b->ids[i] = i * 3 + 7;
-	}
-}
-
-static void block_free(struct block *b)
-{
-	free(b->base);
-	free(b->norm2);
-	free(b->ids);
-	free((void *)b->dead);
-}
-
-static float normal(struct prng *p)
-{
-	return (float)(sqrt(-2 * log(1 - prng_unit(p))) * cos(6.283185307179586 * prng_unit(p)));
-}
-
-/* Clustered data: `clusters` centres, rows around them. */
-static void fill_clusters(struct block *b, uint32_t clusters, struct prng *p)
-{
-	uint32_t dim = b->rows.dim;
-	float *centres = calloc((size_t)clusters * dim, sizeof(float));
-
-	assert_non_null(centres);
-	for (size_t i = 0; i < (size_t)clusters * dim; i++) centres[i] = normal(p) * 2;
-	for (uint32_t r = 0; r < b->rows.n; r++) {
-		const float *c = centres + (size_t)prng_below(p, clusters) * dim;
-		uint8_t *row = b->base + (size_t)r * b->rows.stride;
-		for (uint32_t i = 0; i < dim; i++) {
-			float v = c[i] + normal(p) * 0.7f;
-			if (b->rows.metric == METRIC_HAMMING)
-				row[i / 8] |= (uint8_t)((v > 0) << i % 8);
-			else
-				((float *)(void *)row)[i] = v;
-		}
-	}
-	free(centres);
-	block_finish(b);
-}
-
-/* ---- runners ---- */
-
-struct piece { void (*work)(void *arg, size_t i); void *arg; size_t first, n, step; };
-
-static void *run_piece(void *arg)
-{
-	struct piece *p = arg;
-	for (size_t i = p->first; i < p->n; i += p->step) p->work(p->arg, i);
-	return NULL;
-}
-
-static void run_threads(struct runner *r, size_t n, void (*work)(void *arg, size_t i), void *arg)
-{
-	pthread_t threads[8];
-	struct piece pieces[8];
-
-	for (size_t t = 0; t < r->threads; t++) {
-		pieces[t] = (struct piece){work, arg, t, n, r->threads};
-		assert_int_equal(pthread_create(&threads[t], NULL, run_piece, &pieces[t]), 0);
-	}
-	for (size_t t = 0; t < r->threads; t++) pthread_join(threads[t], NULL);
-}
+#include "tests/support/starve.h"
+#include "tests/unit/engine_fixture.h"
 
 /* ---- the plain twin of forest_search: a list instead of a heap, a flag for each row, no gathering ---- */
 
-static void plain_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget, struct topk *top)
+/* The query as the planes see it: at unit length for angular, as long as the longest row for dot. */
+static void plain_point(const struct forest_view *f, const struct rows *rows, const float *row, float *ret)
+{
+	float most = 0, scale = 1;
+
+	memcpy(ret, row, rows->dim * sizeof(float));
+	if (rows->metric != METRIC_ANGULAR && rows->metric != METRIC_DOT) return;
+	for (uint32_t i = 0; i < rows->dim; i++) most = fmaxf(most, fabsf(row[i]));
+	if (!(most > 0)) return;
+	for (uint32_t i = 0; i < rows->dim; i++) ret[i] = row[i] / most;
+	if (rows->metric == METRIC_DOT && f->dot_max_norm2 > 0) scale = sqrtf(f->dot_max_norm2);
+	scale /= sqrtf(vec_kernels()->dot(ret, ret, rows->dim));
+	for (uint32_t i = 0; i < rows->dim; i++) ret[i] *= scale;
+}
+
+static void plain_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget,
+	struct topk *top)
 {
 	struct { float priority; uint32_t node, tree; bool open; } *list = calloc(f->nodes + 1, sizeof(*list));
 	bool *met = calloc(rows->n + 1, sizeof(*met));
@@ -112,11 +38,7 @@ static void plain_search(const struct forest_view *f, const struct rows *rows, c
 	float *q = calloc(f->dir_floats + 1, sizeof(float));
 
 	assert_true(list && met && q);
-	if (rows->metric != METRIC_HAMMING)
-		for (uint32_t i = 0; i < rows->dim; i++) {
-			q[i] = ((const float *)query->row)[i];
-			if (rows->metric == METRIC_DOT) q[i] *= query->norm2 > 0 ? sqrtf(f->dot_max_norm2 / query->norm2) : 0;
-		}
+	if (rows->metric != METRIC_HAMMING) plain_point(f, rows, query->row, q);
 	for (uint32_t t = 0; t < f->trees; t++) {
 		list[count].priority = rows->metric == METRIC_HAMMING ? 0 : FLT_MAX;
 		list[count].node = f->roots[t];
@@ -144,7 +66,7 @@ static void plain_search(const struct forest_view *f, const struct rows *rows, c
 			}
 			continue;
 		}
-		float to_left = list[best].priority, to_right = to_left, margin;
+		float to_left = list[best].priority, to_right = to_left, margin = 0;
 		if (rows->metric == METRIC_HAMMING) {
 			uint32_t bit;
 			memcpy(&bit, &node->offset, sizeof(bit));
@@ -153,8 +75,10 @@ static void plain_search(const struct forest_view *f, const struct rows *rows, c
 				if (set) to_left -= 1;
 				else to_right -= 1;
 			}
-		} else if (f->dir_of[list[best].node] != UINT32_MAX) {
-			margin = vec_kernels()->dot(f->dir + (size_t)f->dir_of[list[best].node] * f->dir_floats, q, rows->dim) + node->offset;
+		} else {
+			if (f->dir_of[list[best].node] != UINT32_MAX)
+				margin = vec_kernels()->dot(f->dir + (size_t)f->dir_of[list[best].node] * f->dir_floats, q, rows->dim) + node->offset;
+			if (isnan(margin)) margin = 0;
 			to_left = fminf(to_left, -margin);
 			to_right = fminf(to_right, margin);
 		}
@@ -170,19 +94,6 @@ static void plain_search(const struct forest_view *f, const struct rows *rows, c
 	free(q);
 }
 
-static struct query query_of(const struct block *b, uint32_t i) { return (struct query){rows_row(&b->rows, i), b->norm2[i]}; }
-
-static struct forest *built(const struct block *b, uint32_t trees, uint64_t seed, struct runner *runner)
-{
-	struct forest *f = NULL;
-	struct forest_params params = {trees, seed};
-
-	assert_int_equal(forest_build(&b->rows, &params, runner, NULL, NULL, &f), STATUS_OK);
-	struct forest_view v = forest_as_view(f);
-	assert_true(forest_check(&v, b->rows.metric, b->rows.dim));
-	return f;
-}
-
 static void same_forest(const struct forest *a, const struct forest *b)
 {
 	struct forest_view x = forest_as_view(a), y = forest_as_view(b);
@@ -195,18 +106,19 @@ static void same_forest(const struct forest *a, const struct forest *b)
 	if (x.dirs) assert_memory_equal(x.dir, y.dir, (size_t)x.dirs * x.dir_floats * sizeof(float));
 }
 
+
+enum { WIDE_ROWS = 3 * 4096 + 77 }; /* more than one thread alone builds */
+
 static void any_number_of_threads_builds_the_same_bytes(void **state)
 {
 	for (int m = 0; m < METRIC_COUNT; m++) {
 		struct block b;
-		struct prng p;
-		prng_seed(&p, (uint64_t)m);
-		block_init(&b, (enum metric)m, 33, 3000);
-		fill_clusters(&b, 20, &p);
-		struct forest *one = built(&b, 7, 5, runner_inline());
-		for (size_t threads = 2; threads <= 8; threads *= 2) {
+		block_init(&b, (enum metric)m, 17, WIDE_ROWS);
+		fill_clusters(&b, 20, (uint64_t)m, 0);
+		struct forest *one = forest_of(&b, 5, 5, runner_inline());
+		for (size_t threads = 2; threads <= RUNNER_THREADS_MAX; threads *= 2) {
 			struct runner runner = {run_threads, threads};
-			struct forest *other = built(&b, 7, 5, &runner);
+			struct forest *other = forest_of(&b, 5, 5, &runner);
 			same_forest(one, other);
 			forest_free(&other);
 		}
@@ -215,63 +127,105 @@ static void any_number_of_threads_builds_the_same_bytes(void **state)
 	}
 }
 
+static void another_seed_builds_another_forest(void **state)
+{
+	struct block b;
+
+	block_init(&b, METRIC_EUCLIDEAN, 9, 500);
+	fill_clusters(&b, 7, 3, 0);
+	struct forest *f = forest_of(&b, 2, 1, runner_inline()), *g = forest_of(&b, 2, 2, runner_inline());
+	struct forest_view x = forest_as_view(f), y = forest_as_view(g);
+	assert_memory_not_equal(x.order, y.order, 500 * sizeof(*x.order));
+	assert_memory_not_equal(x.order, x.order + 500, 500 * sizeof(*x.order)); /* and one tree is not the other */
+	forest_free(&f);
+	forest_free(&g);
+	block_free(&b);
+}
+
+/* Counts the pieces that were handed over, and the most in one round. */
+struct counting_runner { struct runner runner; size_t pieces, widest; };
+
+static void run_counting(struct runner *r, size_t n, void (*work)(void *arg, size_t i), void *arg)
+{
+	struct counting_runner *c = (struct counting_runner *)(void *)r;
+
+	c->pieces += n;
+	if (n > c->widest) c->widest = n;
+	for (size_t i = n; i-- > 0;) work(arg, i); /* backwards: no order may matter */
+}
+
+static void one_tree_is_work_for_many_threads(void **state)
+{
+	struct counting_runner counting = {{run_counting, 2}, 0, 0};
+	struct block b;
+
+	block_init(&b, METRIC_EUCLIDEAN, 9, WIDE_ROWS);
+	fill_clusters(&b, 7, 3, 0);
+	struct forest *f = forest_of(&b, 1, 1, &counting.runner), *g = forest_of(&b, 1, 1, runner_inline());
+	assert_true(counting.widest >= WIDE_ROWS / 2048); /* the rows of the root are projected in pieces */
+	assert_true(counting.pieces >= 4 + WIDE_ROWS / 2048);
+	same_forest(f, g);
+	forest_free(&f);
+	forest_free(&g);
+	block_free(&b);
+}
+
+static void expect_like_twin(const struct block *b, const struct forest_view *v, struct query q, uint64_t budget,
+	struct forest_scratch *scratch)
+{
+	enum { K = 10 };
+	struct hit fast[K], plain[K];
+	struct topk a, z;
+	struct search_work work = {0};
+
+	topk_init(&a, fast, K);
+	topk_init(&z, plain, K);
+	assert_int_equal(forest_search(v, &b->rows, &q, budget, NULL, scratch, &a, &work), STATUS_OK);
+	plain_search(v, &b->rows, &q, budget, &z);
+	topk_sort(&a);
+	topk_sort(&z);
+	assert_int_equal(a.count, z.count);
+	for (size_t h = 0; h < a.count; h++) assert_int_equal(hit_cmp(&fast[h], &plain[h]), 0);
+	assert_true(work.candidates <= budget + FOREST_LEAF_MAX);
+	assert_false(work.truncated);
+}
+
 static void the_search_does_what_its_plain_twin_does(void **state)
 {
-	struct forest_scratch *scratch;
-
-	assert_int_equal(forest_scratch_new(&scratch), STATUS_OK);
 	for (int m = 0; m < METRIC_COUNT; m++)
 		for (uint64_t seed = 0; seed < 6; seed++) {
 			struct block b;
 			struct prng p;
 			prng_seed(&p, seed * 31 + (uint64_t)m);
 			block_init(&b, (enum metric)m, 5 + prng_below(&p, 60), 200 + prng_below(&p, 1500));
-			fill_clusters(&b, 1 + prng_below(&p, 30), &p);
+			fill_clusters(&b, 1 + prng_below(&p, 30), seed, 0);
 			for (uint32_t i = 0; i < b.rows.n; i++)
 				if (prng_below(&p, 5) == 0) atomic_store(&b.dead[i], 1 + prng_below(&p, 2)); /* dead at 1: not seen; at 2: still seen */
-			struct forest *f = built(&b, 1 + prng_below(&p, 9), seed, runner_inline());
+			struct forest *f = forest_of(&b, 1 + prng_below(&p, 9), seed, runner_inline());
 			struct forest_view v = forest_as_view(f);
 			for (int i = 0; i < 20; i++) {
-				struct hit fast[10], plain[10];
-				struct topk a, z;
-				struct search_work work = {0};
-				struct query q = query_of(&b, prng_below(&p, b.rows.n));
 				uint64_t budget = 1 + prng_below(&p, b.rows.n - 1);
-				topk_init(&a, fast, 10);
-				topk_init(&z, plain, 10);
-				assert_int_equal(forest_search(&v, &b.rows, &q, budget, NULL, scratch, &a, &work), STATUS_OK);
-				plain_search(&v, &b.rows, &q, budget, &z);
-				topk_sort(&a);
-				topk_sort(&z);
-				assert_int_equal(a.count, z.count);
-				for (size_t h = 0; h < a.count; h++) assert_int_equal(hit_cmp(&fast[h], &plain[h]), 0);
-				assert_true(work.candidates <= budget + FOREST_LEAF_MAX);
+				expect_like_twin(&b, &v, block_query(&b, prng_below(&p, b.rows.n)), budget, *state);
 			}
 			forest_free(&f);
 			block_free(&b);
 		}
-	forest_scratch_free(&scratch);
 }
 
 static void a_budget_of_everything_is_exact(void **state)
 {
-	struct forest_scratch *scratch;
-
-	assert_int_equal(forest_scratch_new(&scratch), STATUS_OK);
 	for (int m = 0; m < METRIC_COUNT; m++) {
 		struct block b;
-		struct prng p;
-		prng_seed(&p, (uint64_t)m);
 		block_init(&b, (enum metric)m, 20, 500);
-		fill_clusters(&b, 5, &p);
-		struct forest *f = built(&b, 3, 1, runner_inline());
+		fill_clusters(&b, 5, (uint64_t)m, 0);
+		struct forest *f = forest_of(&b, 3, 1, runner_inline());
 		struct forest_view v = forest_as_view(f);
 		struct hit found[2][25];
 		struct topk tops[2];
 		struct search_work works[2] = {{0}, {0}};
-		struct query q = query_of(&b, 11);
+		struct query q = block_query(&b, 11);
 		for (int i = 0; i < 2; i++) topk_init(&tops[i], found[i], 25);
-		assert_int_equal(forest_search(&v, &b.rows, &q, 500, NULL, scratch, &tops[0], &works[0]), STATUS_OK);
+		assert_int_equal(forest_search(&v, &b.rows, &q, 500, NULL, *state, &tops[0], &works[0]), STATUS_OK);
 		exact_search(&b.rows, &q, 1, NULL, &tops[1], &works[1]);
 		for (int i = 0; i < 2; i++) topk_sort(&tops[i]);
 		assert_int_equal(works[0].candidates, 500);
@@ -279,78 +233,99 @@ static void a_budget_of_everything_is_exact(void **state)
 		forest_free(&f);
 		block_free(&b);
 	}
-	forest_scratch_free(&scratch);
 }
 
-static void a_batch_is_the_same_as_one_query_at_a_time(void **state)
+/* Angular sees directions only, and the order by dot does not change with the query's length. */
+static void the_length_of_a_query_changes_nothing(void **state)
 {
-	enum { N = 700, NQ = 37, K = 9 };
-	struct block b;
-	struct prng p;
-	struct hit batch[NQ][K], one[K];
-	struct topk tops[NQ], top;
-	struct search_work works[NQ] = {{0}}, work;
-	struct query queries[NQ];
+	static const enum metric metrics[] = {METRIC_ANGULAR, METRIC_DOT};
 
-	prng_seed(&p, 3);
-	block_init(&b, METRIC_EUCLIDEAN, 300, N);
-	fill_clusters(&b, 4, &p);
-	for (uint32_t i = 0; i < NQ; i++) {
-		queries[i] = query_of(&b, i * 5);
-		topk_init(&tops[i], batch[i], K);
+	for (size_t m = 0; m < 2; m++) {
+		struct block b, queries;
+		block_init(&b, metrics[m], 12, 3000);
+		fill_clusters(&b, 20, 5, 0);
+		block_init(&queries, metrics[m], 12, 3);
+		memcpy(block_row(&queries, 0), block_row(&b, 9), b.rows.stride);
+		for (uint32_t i = 0; i < 12; i++) {
+			block_row(&queries, 1)[i] = block_row(&queries, 0)[i] * 0x1p40f; /* powers of two: no digit changes */
+			block_row(&queries, 2)[i] = block_row(&queries, 0)[i] * 0x1p-40f;
+		}
+		block_finish(&queries);
+		struct forest *f = forest_of(&b, 4, 1, runner_inline());
+		struct forest_view v = forest_as_view(f);
+		struct hit hits[3][10];
+		for (uint32_t i = 0; i < 3; i++) {
+			struct topk top;
+			struct search_work work = {0};
+			struct query q = block_query(&queries, i);
+			topk_init(&top, hits[i], 10);
+			assert_int_equal(forest_search(&v, &b.rows, &q, 150, NULL, *state, &top, &work), STATUS_OK);
+			topk_sort(&top);
+			assert_int_equal(top.count, 10);
+			for (size_t h = 0; h < 10; h++) assert_int_equal(hits[i][h].id, hits[0][h].id);
+		}
+		forest_free(&f);
+		block_free(&b);
+		block_free(&queries);
 	}
-	exact_search(&b.rows, queries, NQ, NULL, tops, works);
-	for (uint32_t i = 0; i < NQ; i++) {
-		work = (struct search_work){0};
-		topk_init(&top, one, K);
-		exact_search(&b.rows, &queries[i], 1, NULL, &top, &work);
-		topk_sort(&top);
-		topk_sort(&tops[i]);
-		assert_int_equal(works[i].candidates, N);
-		for (size_t h = 0; h < K; h++) assert_int_equal(hit_cmp(&batch[i][h], &one[h]), 0);
-	}
-	block_free(&b);
 }
 
 static void every_size_from_0_to_300_is_whole(void **state)
 {
 	for (uint32_t n = 0; n <= 300; n++) {
 		struct block b;
-		struct prng p;
-		prng_seed(&p, n);
 		block_init(&b, n % 2 ? METRIC_ANGULAR : METRIC_HAMMING, 9, n);
-		fill_clusters(&b, 3, &p);
-		struct forest *f = built(&b, 2, n, runner_inline());
+		fill_clusters(&b, 3, n, 0);
+		struct forest *f = forest_of(&b, 2, n, runner_inline());
 		forest_free(&f);
 		block_free(&b);
 	}
 }
 
-enum { PATHOLOGIES = 8 };
+static void rows_of_1_and_of_10000_dimensions_are_split(void **state)
+{
+	static const uint32_t dims[] = {1, 10000};
+
+	for (int m = 0; m < METRIC_COUNT; m++)
+		for (size_t i = 0; i < 2; i++) {
+			struct block b;
+			block_init(&b, (enum metric)m, dims[i], 300);
+			fill_clusters(&b, 3, 1, 0);
+			struct forest *f = forest_of(&b, 2, 1, runner_inline());
+			struct forest_view v = forest_as_view(f);
+			for (uint32_t q = 0; q < 5; q++) expect_like_twin(&b, &v, block_query(&b, q), 100, *state);
+			forest_free(&f);
+			block_free(&b);
+		}
+}
+
+enum { PATHOLOGIES = 11 };
 static void make_pathology(struct block *b, int kind, struct prng *p)
 {
-	for (uint32_t r = 0; r < b->rows.n; r++) {
-		float *row = (float *)(void *)(b->base + (size_t)r * b->rows.stride);
-		for (uint32_t i = 0; i < b->rows.dim; i++) switch (kind) {
-			case 0: row[i] = 0; break;
-			case 1: row[i] = 5; break;
-			case 2: row[i] = r % 2 ? 1.0f : -1.0f; break;
-			case 3: row[i] = r < 20 ? normal(p) : 1.0f; break; /* nearly all the same */
-			case 4: row[i] = normal(p) * 1e30f; break;
-			case 5: row[i] = normal(p) * 1e-30f; break;
-			case 6: row[i] = i == 0 ? (float)r : 3.0f; break; /* constant columns */
-			default: row[i] = r == 0 ? 3e38f : normal(p); break; /* one outlier */
+	for (uint32_t r = 0; r < b->rows.n; r++)
+		for (uint32_t i = 0; i < b->rows.dim; i++) {
+			float *v = &block_row(b, r)[i];
+			switch (kind) {
+			case 0: *v = 0; break;
+			case 1: *v = 5; break;
+			case 2: *v = r % 2 ? 1.0f : -1.0f; break;
+			case 3: *v = r < 20 ? normal(p) : 1.0f; break; /* nearly all the same */
+			case 4: *v = normal(p) * 1e30f; break;
+			case 5: *v = normal(p) * 1e-30f; break;
+			case 6: *v = i == 0 ? (float)r : 3.0f; break; /* constant columns */
+			case 7: *v = r == 0 ? 3e38f : normal(p); break; /* one outlier */
+			case 8: *v = r % 2 ? FLT_MAX : -FLT_MAX; break; /* no difference is a float */
+			case 9: *v = r % 2 ? FLT_TRUE_MIN : -FLT_TRUE_MIN; break; /* no square is one */
+			default: *v = ldexpf(normal(p), (int)prng_below(p, 240) - 120); break; /* every magnitude */
 			}
-	}
+		}
 	block_finish(b);
 }
 
-static void pathological_data_gives_whole_forests(void **state)
+static void pathological_data_gives_whole_forests_that_are_searched_to_the_end(void **state)
 {
 	static const enum metric metrics[] = {METRIC_ANGULAR, METRIC_EUCLIDEAN, METRIC_MANHATTAN, METRIC_DOT};
-	struct forest_scratch *scratch;
 
-	assert_int_equal(forest_scratch_new(&scratch), STATUS_OK);
 	for (size_t m = 0; m < 4; m++)
 		for (int kind = 0; kind < PATHOLOGIES; kind++)
 			for (uint32_t dim = 1; dim <= 17; dim += 16) {
@@ -359,63 +334,161 @@ static void pathological_data_gives_whole_forests(void **state)
 				prng_seed(&p, (uint64_t)kind);
 				block_init(&b, metrics[m], dim, 1000);
 				make_pathology(&b, kind, &p);
-				struct forest *f = built(&b, 3, 1, runner_inline());
+				struct forest *f = forest_of(&b, 3, 1, runner_inline());
 				struct forest_view v = forest_as_view(f);
+				for (uint32_t i = 0; i < 3; i++) expect_like_twin(&b, &v, block_query(&b, i * 499), 200, *state);
 				struct hit hits[5];
 				struct topk top;
 				struct search_work work = {0};
-				struct query q = query_of(&b, 500);
+				struct query q = block_query(&b, 500);
 				topk_init(&top, hits, 5);
-				assert_int_equal(forest_search(&v, &b.rows, &q, 200, NULL, scratch, &top, &work), STATUS_OK);
+				assert_int_equal(forest_search(&v, &b.rows, &q, 999, NULL, *state, &top, &work), STATUS_OK);
+				assert_true(work.candidates >= 999);
 				assert_int_equal(top.count, 5);
-				assert_true(work.candidates >= 200);
 				forest_free(&f);
 				block_free(&b);
 			}
-	forest_scratch_free(&scratch);
 }
 
-static bool stop_at_once(void *arg)
-{
-	++*(int *)arg;
-	return true;
-}
-
-static void the_pulse_stops_searches_and_builds(void **state)
+/* Every row dead but one: it is found with the smallest budget, since the dead cost none of it. */
+static void the_last_of_many_is_found(void **state)
 {
 	struct block b;
-	struct prng p;
-	int asked = 0;
-	struct pulse pulse = {stop_at_once, &asked};
-	struct forest *f = NULL;
-	struct forest_params params = {2, 1};
-	struct hit hits[3];
+
+	block_init(&b, METRIC_MANHATTAN, 8, 5000);
+	fill_clusters(&b, 10, 4, 0);
+	struct forest *f = forest_of(&b, 3, 1, runner_inline());
+	struct forest_view v = forest_as_view(f);
+	for (uint32_t i = 0; i < 5000; i++)
+		if (i != 4321) atomic_store(&b.dead[i], 1);
+	struct hit hit;
 	struct topk top;
 	struct search_work work = {0};
+	struct query q = block_query(&b, 7);
+	topk_init(&top, &hit, 1);
+	assert_int_equal(forest_search(&v, &b.rows, &q, 1, NULL, *state, &top, &work), STATUS_OK);
+	assert_int_equal(top.count, 1);
+	assert_int_equal(hit.id, b.ids[4321]);
+	assert_int_equal(work.candidates, 1);
+	forest_free(&f);
+	block_free(&b);
+}
 
-	prng_seed(&p, 1);
-	block_init(&b, METRIC_EUCLIDEAN, 8, 3000);
-	fill_clusters(&b, 3, &p);
-	assert_int_equal(forest_build(&b.rows, &params, runner_inline(), NULL, &pulse, &f), STATUS_CANCELLED);
-	assert_null(f);
-	topk_init(&top, hits, 3);
-	struct query q = query_of(&b, 1);
-	exact_search(&b.rows, &q, 1, &pulse, &top, &work);
-	assert_true(work.truncated && work.candidates < 3000);
-	assert_true(asked >= 2);
+/* ---- stopping ---- */
+
+struct countdown { _Atomic long left; };
+
+static bool stop_at_zero(void *arg)
+{
+	struct countdown *c = arg;
+	return atomic_fetch_sub(&c->left, 1) <= 0;
+}
+
+static void a_build_can_be_stopped_at_any_moment(void **state)
+{
+	struct block b;
+	struct forest_params params = {2, 1};
+	bool whole = false;
+
+	block_init(&b, METRIC_EUCLIDEAN, 8, WIDE_ROWS);
+	fill_clusters(&b, 3, 1, 0);
+	for (size_t threads = 1; threads <= 4; threads += 3) {
+		struct runner runner = {run_threads, threads};
+		long step = 1;
+		whole = false;
+		for (long n = 0; !whole; n += step) {
+			struct countdown countdown = {n};
+			struct pulse pulse = {stop_at_zero, &countdown};
+			_Atomic uint64_t progress = 0;
+			struct forest *f = NULL;
+			enum status status = forest_build(&b.rows, &params, &runner, &progress, &pulse, &f);
+			whole = status == STATUS_OK;
+			assert_true(whole ? f != NULL && progress == 2 * WIDE_ROWS : status == STATUS_CANCELLED && !f && progress <= 2 * WIDE_ROWS);
+			forest_free(&f);
+			if (n >= 40) step = 97;
+		}
+	}
+	block_free(&b);
+}
+
+static void a_stopped_search_says_so_and_keeps_what_it_has(void **state)
+{
+	struct block b;
+	struct hit hits[3];
+	struct topk top;
+
+	block_init(&b, METRIC_EUCLIDEAN, 8, 6000);
+	fill_clusters(&b, 3, 1, 0);
+	struct forest *f = forest_of(&b, 2, 1, runner_inline());
+	struct forest_view v = forest_as_view(f);
+	struct query q = block_query(&b, 1);
+	for (long n = 0; n < 3; n++) {
+		struct countdown countdown = {n};
+		struct pulse pulse = {stop_at_zero, &countdown};
+		struct search_work work = {0};
+		topk_init(&top, hits, 3);
+		assert_int_equal(forest_search(&v, &b.rows, &q, 5000, &pulse, *state, &top, &work), STATUS_OK);
+		assert_true(work.truncated);
+		assert_true(work.candidates <= (uint64_t)n * 2048 && (n == 0 || work.candidates >= 16));
+		assert_int_equal(top.count, n ? 3 : 0);
+		expect_like_twin(&b, &v, q, 777, *state); /* nothing of it stays in the scratch */
+	}
+	forest_free(&f);
+	block_free(&b);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+	struct block b;
+	struct forest_params params = {3, 1};
+	struct forest *f = NULL, *g;
+
+	if (!starve_works()) skip();
+	block_init(&b, METRIC_DOT, 8, WIDE_ROWS);
+	fill_clusters(&b, 3, 1, 0);
+	for (int for_ever = 0; for_ever < 2; for_ever++)
+		for (long n = 0;; n++) {
+			f = NULL;
+			starve_begin(n, for_ever);
+			enum status status = forest_build(&b.rows, &params, runner_inline(), NULL, NULL, &f);
+			if (!starve_end()) break;
+			assert_int_equal(status, STATUS_NO_MEMORY);
+			assert_null(f);
+		}
+	f = forest_of(&b, 3, 1, runner_inline());
+	g = forest_of(&b, 3, 1, runner_inline());
+	same_forest(f, g);
+	struct forest_view v = forest_as_view(f);
+	struct query q = block_query(&b, 1);
+	for (long n = 0;; n++) {
+		struct forest_scratch *scratch = NULL;
+		struct search_work work = {0};
+		struct hit hit;
+		struct topk top;
+		topk_init(&top, &hit, 1);
+		starve_begin(n, false);
+		enum status status = forest_scratch_new(&scratch);
+		if (status == STATUS_OK) status = forest_search(&v, &b.rows, &q, 100, NULL, scratch, &top, &work);
+		bool starved = starve_end();
+		assert_int_equal(status, starved ? STATUS_NO_MEMORY : STATUS_OK);
+		if (starved) assert_true(top.count == 0 && work.candidates == 0 && !work.truncated);
+		if (starved && scratch) assert_int_equal(forest_search(&v, &b.rows, &q, 100, NULL, scratch, &top, &work), STATUS_OK);
+		forest_scratch_free(&scratch);
+		if (!starved) break;
+	}
+	forest_free(&f);
+	forest_free(&g);
 	block_free(&b);
 }
 
 static void renumbered_rows_stand_in_the_order_of_the_first_tree(void **state)
 {
 	struct block b;
-	struct prng p;
 	uint32_t new_of_old[600];
 
-	prng_seed(&p, 9);
 	block_init(&b, METRIC_MANHATTAN, 6, 600);
-	fill_clusters(&b, 3, &p);
-	struct forest *f = built(&b, 3, 2, runner_inline());
+	fill_clusters(&b, 3, 9, 0);
+	struct forest *f = forest_of(&b, 3, 2, runner_inline());
 	struct forest_view v = forest_as_view(f);
 	uint32_t old_first = v.order[0], old_second_tree = v.order[600];
 	forest_renumber(f, new_of_old);
@@ -427,148 +500,24 @@ static void renumbered_rows_stand_in_the_order_of_the_first_tree(void **state)
 	block_free(&b);
 }
 
-static void a_damaged_forest_does_not_pass_the_check(void **state)
-{
-	struct block b;
-	struct prng p;
-
-	prng_seed(&p, 4);
-	block_init(&b, METRIC_EUCLIDEAN, 6, 400);
-	fill_clusters(&b, 3, &p);
-	struct forest *f = built(&b, 2, 2, runner_inline());
-	struct forest_view v = forest_as_view(f);
-	struct forest_node *nodes = (struct forest_node *)(uintptr_t)v.node;
-	for (uint32_t i = 0; i < v.nodes; i++) {
-		struct forest_node kept = nodes[i];
-		static const uint32_t bad[] = {0, 1, 399, 400, UINT32_MAX};
-		for (size_t j = 0; j < 5; j++) {
-			if (bad[j] == kept.left) continue;
-			nodes[i].left = bad[j];
-			assert_false(forest_check(&v, METRIC_EUCLIDEAN, 6));
-			nodes[i] = kept;
-		}
-		nodes[i].count = kept.count + 1;
-		assert_false(forest_check(&v, METRIC_EUCLIDEAN, 6));
-		nodes[i] = kept;
-	}
-	uint32_t *order = (uint32_t *)(uintptr_t)v.order;
-	order[7] = order[8];
-	assert_false(forest_check(&v, METRIC_EUCLIDEAN, 6));
-	forest_free(&f);
-	block_free(&b);
-}
-
-/* ---- recall floors ---- */
-
-static double recall(const struct block *b, const struct forest_view *v, const struct block *queries, uint64_t budget, struct forest_scratch *scratch)
-{
-	enum { K = 10 };
-	uint64_t right = 0;
-
-	for (uint32_t i = 0; i < queries->rows.n; i++) {
-		struct hit truth[K], found[K];
-		struct topk t, a;
-		struct search_work work = {0};
-		struct query q = query_of(queries, i);
-		topk_init(&t, truth, K);
-		topk_init(&a, found, K);
-		exact_search(&b->rows, &q, 1, NULL, &t, &work);
-		assert_int_equal(forest_search(v, &b->rows, &q, budget, NULL, scratch, &a, &work), STATUS_OK);
-		topk_sort(&t);
-		topk_sort(&a);
-		for (size_t h = 0; h < a.count; h++) right += a.hits[h].raw <= t.hits[t.count - 1].raw;
-	}
-	return (double)right / (K * queries->rows.n);
-}
-
-static void every_metric_reaches_its_recall_with_and_without_the_dead(void **state)
-{
-	struct forest_scratch *scratch;
-
-	assert_int_equal(forest_scratch_new(&scratch), STATUS_OK);
-	for (int m = 0; m < METRIC_COUNT; m++) {
-		struct block b, queries;
-		struct prng p;
-		prng_seed(&p, 77);
-		block_init(&b, (enum metric)m, 32, 10000);
-		fill_clusters(&b, 60, &p);
-		block_init(&queries, (enum metric)m, 32, 100);
-		prng_seed(&p, 77); /* the same centres */
-		fill_clusters(&queries, 60, &p);
-		struct forest *f = built(&b, 10, 1, runner_inline());
-		struct forest_view v = forest_as_view(f);
-		double low = recall(&b, &v, &queries, 500, scratch), high = recall(&b, &v, &queries, 4000, scratch);
-		for (uint32_t i = 0; i < b.rows.n; i += 3) atomic_store(&b.dead[i], 1);
-		double after = recall(&b, &v, &queries, 4000, scratch);
-		fprintf(stderr, "%s: recall@10 %.3f at 500, %.3f at 4000 of 10000; %.3f with a third dead\n", metric_name((enum metric)m), low, high, after);
-		assert_true(low <= high);
-		assert_true(high >= 0.95);
-		assert_true(after >= 0.95);
-		forest_free(&f);
-		block_free(&b);
-		block_free(&queries);
-	}
-	forest_scratch_free(&scratch);
-}
-
-static bool load_fashion(const char *path, struct block *b, uint32_t n)
-{
-	gzFile file = gzopen(path, "rb");
-	uint8_t header[16], pixels[784];
-
-	if (!file) return false;
-	assert_int_equal(gzread(file, header, 16), 16);
-	block_init(b, METRIC_EUCLIDEAN, 784, n);
-	for (uint32_t r = 0; r < n; r++) {
-		assert_int_equal(gzread(file, pixels, 784), 784);
-		vec_store(DTYPE_U8, pixels, 784, b->base + (size_t)r * b->rows.stride);
-	}
-	gzclose(file);
-	block_finish(b);
-	return true;
-}
-
-static void clothes_are_found_with_the_effort_that_was_promised(void **state)
-{
-	static const char train[] = "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz";
-	static const char test[] = "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz";
-	struct block b, queries = {0};
-	struct forest_scratch *scratch;
-
-	if (!load_fashion(train, &b, 60000)) {
-		fprintf(stderr, "skipped: %s is not there (Debian package dataset-fashion-mnist)\n", train);
-		skip();
-	}
-	assert_true(load_fashion(test, &queries, 200));
-	assert_int_equal(forest_scratch_new(&scratch), STATUS_OK);
-	struct runner runner = {run_threads, 2};
-	struct forest *f = built(&b, 10, 1, &runner);
-	struct forest_view v = forest_as_view(f);
-	double low = recall(&b, &v, &queries, 2000, scratch), high = recall(&b, &v, &queries, 10000, scratch);
-	fprintf(stderr, "fashion, 60000 x 784, 10 trees: recall@10 %.4f at 2000, %.4f at 10000\n", low, high);
-	assert_true(low >= 0.90);
-	assert_true(high >= 0.98);
-	forest_free(&f);
-	forest_scratch_free(&scratch);
-	block_free(&b);
-	block_free(&queries);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_number_of_threads_builds_the_same_bytes),
+		cmocka_unit_test(another_seed_builds_another_forest),
+		cmocka_unit_test(one_tree_is_work_for_many_threads),
 		cmocka_unit_test(the_search_does_what_its_plain_twin_does),
 		cmocka_unit_test(a_budget_of_everything_is_exact),
-		cmocka_unit_test(a_batch_is_the_same_as_one_query_at_a_time),
+		cmocka_unit_test(the_length_of_a_query_changes_nothing),
 		cmocka_unit_test(every_size_from_0_to_300_is_whole),
-		cmocka_unit_test(pathological_data_gives_whole_forests),
-		cmocka_unit_test(the_pulse_stops_searches_and_builds),
+		cmocka_unit_test(rows_of_1_and_of_10000_dimensions_are_split),
+		cmocka_unit_test(pathological_data_gives_whole_forests_that_are_searched_to_the_end),
+		cmocka_unit_test(the_last_of_many_is_found),
+		cmocka_unit_test(a_build_can_be_stopped_at_any_moment),
+		cmocka_unit_test(a_stopped_search_says_so_and_keeps_what_it_has),
+		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(renumbered_rows_stand_in_the_order_of_the_first_tree),
-		cmocka_unit_test(a_damaged_forest_does_not_pass_the_check),
-		cmocka_unit_test(every_metric_reaches_its_recall_with_and_without_the_dead),
-		cmocka_unit_test(clothes_are_found_with_the_effort_that_was_promised),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -1,6 +1,6 @@
-/* exact.c - every live row against every query, tiled: a block of rows that fits the second-level cache meets all queries before the next
- * block is read, so that a batch costs memory bandwidth once. The order in which pairs are scored cannot show: topk keeps the
- * k least by (raw, id) whatever comes first. */
+/* exact.c - every live row against every query, tiled: a block of rows that fits the second-level cache meets all queries
+ * before the next block is read, so that a batch costs memory bandwidth once. The order in which pairs are scored cannot
+ * show: topk keeps the k least by (raw, id) whatever comes first. */
 #include "worker/engine/exact.h"
 
 enum {
@@ -15,7 +15,8 @@ static uint32_t block_rows(const struct rows *rows)
 	return n < 1 ? 1 : n > PULSE_PAIRS ? PULSE_PAIRS : n;
 }
 
-static void score_block(const struct rows *rows, uint32_t first, uint32_t end, const struct query *query, struct topk *top, struct search_work *work)
+static void score_block(const struct rows *rows, uint32_t first, uint32_t end, const struct query *query, struct topk *top,
+	struct search_work *work)
 {
 	for (uint32_t i = first; i < end; i++) {
 		if (!rows_live(rows, i)) continue;
@@ -25,13 +26,14 @@ static void score_block(const struct rows *rows, uint32_t first, uint32_t end, c
 	}
 }
 
-void exact_search(const struct rows *rows, const struct query *queries, size_t nq, const struct pulse *pulse, struct topk *tops, struct search_work *works)
+void exact_search(const struct rows *rows, const struct query *queries, size_t nq, const struct pulse *pulse,
+	struct topk *tops, struct search_work *works)
 {
 	uint32_t step = block_rows(rows);
 	uint64_t pairs = PULSE_PAIRS; /* ask before the first distance */
 
-	for (uint32_t first = 0; first < rows->n; first += step) {
-		uint32_t end = rows->n - first < step ? rows->n : first + step;
+	for (uint32_t first = 0, end; first < rows->n; first = end) {
+		end = rows->n - first < step ? rows->n : first + step;
 		for (size_t q = 0; q < nq; q++) {
 			pairs += end - first;
 			if (pairs >= PULSE_PAIRS) {

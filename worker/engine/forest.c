@@ -1,12 +1,12 @@
-/* forest.c - building a forest tree by tree, putting the trees end to end, and checking one that comes from a file. */
+/* forest.c - trees grown some at a time and put end to end. Node numbers run through all trees in preorder, and so do the
+ * numbers of the directions, whoever grew which part. */
 #include "worker/engine/forest.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
 #include "common/cursor.h"
-#include "worker/engine/tree.h"
+#include "worker/engine/grow.h"
 
 struct forest {
 	uint32_t n, trees, nodes, dirs, dir_floats;
@@ -18,89 +18,110 @@ struct forest {
 	float dot_max_norm2;
 };
 
-struct forest_job {
-	const struct rows *rows;
-	const struct forest_params *params;
-	_Atomic uint64_t *progress;
-	const struct pulse *pulse;
-	struct forest *forest;
-	struct tree *trees;
-	enum status *statuses;
-};
+/* ---- joining ---- */
 
-static void build_one(void *arg, size_t i)
+static void emit_subtree(struct forest *f, const struct tree *t)
 {
-	struct forest_job *job = arg;
-	struct forest *f = job->forest;
-
-	job->statuses[i] = tree_build(job->rows, job->params->seed, (uint32_t)i, f->dir_floats, f->dot_max_norm2, job->progress, job->pulse,
-		f->order + i * (size_t)f->n, &job->trees[i]);
+	for (uint32_t i = 0; i < t->node_count; i++) {
+		struct forest_node node = t->nodes[i];
+		if (!node.count) {
+			node.left += f->nodes;
+			node.right += f->nodes;
+		}
+		f->node[f->nodes + i] = node;
+		f->dir_of[f->nodes + i] = t->dir_of[i] == UINT32_MAX ? UINT32_MAX : t->dir_of[i] + f->dirs;
+	}
+	if (t->dir_count) memcpy(f->dir + (size_t)f->dirs * f->dir_floats, t->dirs, (size_t)t->dir_count * f->dir_floats * sizeof(float));
+	f->nodes += t->node_count;
+	f->dirs += t->dir_count;
 }
 
-/* Move the trees' nodes and directions into the forest's flat arrays. */
-static enum status join_trees(struct forest *f, struct tree *trees)
+/* In preorder; returns the number of the node. The arrays have room. As deep as the tree. */
+static uint32_t emit(struct forest *f, const struct growth *g, uint32_t upper)
 {
-	uint64_t nodes = 0, dirs = 0;
+	const struct upper *u = &g->uppers[upper];
+	uint32_t number = f->nodes;
 
-	for (uint32_t t = 0; t < f->trees; t++) {
-		nodes += trees[t].node_count;
-		dirs += trees[t].dir_count;
+	if (!u->children[0]) {
+		emit_subtree(f, &u->subtree);
+		return number;
+	}
+	f->node[f->nodes] = branch_node(g->build, &u->split);
+	f->dir_of[f->nodes] = UINT32_MAX;
+	if (u->split.kind == SPLIT_PLANE) {
+		memcpy(f->dir + (size_t)f->dirs * f->dir_floats, g->dirs + (size_t)u->dir * f->dir_floats, f->dir_floats * sizeof(float));
+		f->dir_of[f->nodes] = f->dirs++;
+	}
+	f->nodes++;
+	uint32_t left = emit(f, g, u->children[0]), right = emit(f, g, u->children[1]);
+	f->node[number].left = left;
+	f->node[number].right = right;
+	return number;
+}
+
+static bool lengthen(void **array, uint64_t count, size_t bytes)
+{
+	size_t size;
+
+	if (!size_mul(count ? count : 1, bytes ? bytes : 1, &size)) return false;
+	void *longer = realloc(*array, size);
+	if (longer) *array = longer;
+	return longer;
+}
+
+/* Put what grew behind what the forest has. */
+static enum status join(struct forest *f, const struct growth *g)
+{
+	uint64_t nodes = f->nodes, dirs = f->dirs;
+	void *node = f->node, *dir_of = f->dir_of, *dir = f->dir;
+
+	for (uint32_t i = 0; i < g->upper_count; i++) {
+		const struct upper *u = &g->uppers[i];
+		nodes += u->children[0] ? 1 : u->subtree.node_count;
+		dirs += u->children[0] ? u->split.kind == SPLIT_PLANE : u->subtree.dir_count;
 	}
 	if (nodes >= UINT32_MAX) return STATUS_LIMIT;
-	f->node = malloc((nodes ? nodes : 1) * sizeof(*f->node));
-	f->dir_of = malloc((nodes ? nodes : 1) * sizeof(*f->dir_of));
-	f->dir = malloc((dirs ? dirs : 1) * sizeof(float) * (f->dir_floats ? f->dir_floats : 1));
-	if (!f->node || !f->dir_of || !f->dir) return STATUS_NO_MEMORY;
-	for (uint32_t t = 0; t < f->trees; t++) {
-		struct tree *tree = &trees[t];
-		f->roots[t] = f->nodes;
-		for (uint32_t i = 0; i < tree->node_count; i++) {
-			struct forest_node node = tree->nodes[i];
-			if (!node.count) {
-				node.left += f->nodes;
-				node.right += f->nodes;
-			}
-			f->node[f->nodes + i] = node;
-			f->dir_of[f->nodes + i] = tree->dir_of[i] == UINT32_MAX ? UINT32_MAX : tree->dir_of[i] + f->dirs;
-		}
-		if (tree->dir_count) memcpy(f->dir + (size_t)f->dirs * f->dir_floats, tree->dirs, (size_t)tree->dir_count * f->dir_floats * sizeof(float));
-		f->nodes += tree->node_count;
-		f->dirs += tree->dir_count;
-		tree_release(tree);
-	}
+	bool room = lengthen(&node, nodes, sizeof(*f->node)) && lengthen(&dir_of, nodes, sizeof(*f->dir_of)) &&
+		lengthen(&dir, dirs, f->dir_floats * sizeof(float));
+	f->node = node;
+	f->dir_of = dir_of;
+	f->dir = dir;
+	if (!room) return STATUS_NO_MEMORY;
+	for (uint32_t t = 0; t < g->trees; t++) f->roots[g->first_tree + t] = emit(f, g, t);
 	return STATUS_OK;
 }
 
-enum status forest_build(const struct rows *rows, const struct forest_params *params, struct runner *runner, _Atomic uint64_t *progress,
-	const struct pulse *pulse, struct forest **ret)
+/* ---- the life of a forest ---- */
+
+enum status forest_build(const struct rows *rows, const struct forest_params *params, struct runner *runner,
+	_Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret)
 {
+	struct build build = {.seed = params->seed, .progress = progress, .pulse = pulse};
 	struct forest *f = calloc(1, sizeof(*f));
-	struct tree *trees = NULL;
-	enum status *statuses = NULL, status = STATUS_NO_MEMORY;
+	enum status status = STATUS_NO_MEMORY;
 	size_t places;
 
 	if (!f) return STATUS_NO_MEMORY;
+	split_space_init(&build.space, rows);
 	f->n = rows->n;
 	f->trees = rows->n ? params->trees : 0;
-	f->dir_floats = split_floats(rows->metric, rows->dim);
-	for (uint32_t i = 0; rows->metric == METRIC_DOT && i < rows->n; i++)
-		if (rows->norm2[i] > f->dot_max_norm2) f->dot_max_norm2 = rows->norm2[i];
+	f->dir_floats = build.space.floats;
+	f->dot_max_norm2 = build.space.dot_max_norm2;
 	if (!size_mul(f->n, f->trees, &places) || !size_mul(places, sizeof(uint32_t), &places)) goto out;
 	f->roots = calloc(f->trees ? f->trees : 1, sizeof(*f->roots));
 	f->order = malloc(places ? places : 1);
-	trees = calloc(f->trees ? f->trees : 1, sizeof(*trees));
-	statuses = calloc(f->trees ? f->trees : 1, sizeof(*statuses));
-	if (!f->roots || !f->order || !trees || !statuses) goto out;
+	if (!f->roots || !f->order) goto out;
 
-	struct forest_job job = {rows, params, progress, pulse, f, trees, statuses};
-	runner->run(runner, f->trees, build_one, &job);
 	status = STATUS_OK;
-	for (uint32_t t = 0; t < f->trees && status == STATUS_OK; t++) status = statuses[t];
-	if (status == STATUS_OK) status = join_trees(f, trees);
+	uint32_t at_once = growth_trees(f->n, f->trees, runner->threads);
+	for (uint32_t t = 0; t < f->trees && status == STATUS_OK; t += at_once) {
+		struct growth growth;
+		if (at_once > f->trees - t) at_once = f->trees - t;
+		status = growth_run(&growth, &build, runner, t, at_once, f->order + (size_t)t * f->n);
+		if (status == STATUS_OK) status = join(f, &growth);
+		growth_release(&growth);
+	}
 out:
-	for (uint32_t t = 0; trees && t < f->trees; t++) tree_release(&trees[t]);
-	free(trees);
-	free(statuses);
 	if (status == STATUS_OK)
 		*ret = f;
 	else
@@ -132,88 +153,10 @@ void forest_renumber(struct forest *f, uint32_t *ret_new_of_old)
 {
 	size_t places = (size_t)f->n * f->trees;
 
-	if (!f->trees) return;
+	if (!f->trees) {
+		for (uint32_t i = 0; i < f->n; i++) ret_new_of_old[i] = i;
+		return;
+	}
 	for (uint32_t i = 0; i < f->n; i++) ret_new_of_old[f->order[i]] = i;
 	for (size_t i = 0; i < places; i++) f->order[i] = ret_new_of_old[f->order[i]];
-}
-
-/* ---- a forest from a file ---- */
-
-static bool mark(uint64_t *bits, uint32_t i)
-{
-	uint64_t bit = (uint64_t)1 << i % 64;
-
-	if (bits[i / 64] & bit) return false;
-	bits[i / 64] |= bit;
-	return true;
-}
-
-static bool split_valid(const struct forest_view *f, enum metric metric, uint32_t dim, uint32_t node)
-{
-	uint32_t dir = f->dir_of[node], bit;
-
-	if (metric != METRIC_HAMMING) return dir == UINT32_MAX || dir < f->dirs;
-	memcpy(&bit, &f->node[node].offset, sizeof(bit));
-	return dir == UINT32_MAX && (bit == FOREST_NO_BIT || bit < dim);
-}
-
-/* From root: every node at most once in the whole forest, and the leaves' runs tile 0 .. n-1 of this tree's order. */
-static bool check_tree(const struct forest_view *f, enum metric metric, uint32_t dim, uint32_t root, uint64_t *seen_nodes, uint64_t *seen_places,
-	uint32_t *stack)
-{
-	uint32_t depth = 0, covered = 0;
-
-	stack[depth++] = root;
-	while (depth > 0) {
-		uint32_t i = stack[--depth];
-		if (i >= f->nodes || !mark(seen_nodes, i)) return false;
-		const struct forest_node *node = &f->node[i];
-		if (!node->count) {
-			if (!split_valid(f, metric, dim, i) || depth + 2 > f->nodes) return false;
-			stack[depth++] = node->left;
-			stack[depth++] = node->right;
-			continue;
-		}
-		if (node->count > FOREST_LEAF_MAX || node->left > f->n || node->count > f->n - node->left) return false;
-		for (uint32_t p = node->left; p < node->left + node->count; p++)
-			if (!mark(seen_places, p)) return false;
-		covered += node->count;
-	}
-	return covered == f->n;
-}
-
-static bool check_order(const struct forest_view *f, uint32_t tree, uint64_t *seen)
-{
-	const uint32_t *order = f->order + (size_t)tree * f->n;
-
-	for (uint32_t i = 0; i < f->n; i++)
-		if (order[i] >= f->n || !mark(seen, order[i])) return false;
-	return true;
-}
-
-bool forest_check(const struct forest_view *f, enum metric metric, uint32_t dim)
-{
-	size_t words = ((size_t)f->n + 63) / 64 + 1, node_words = ((size_t)f->nodes + 63) / 64 + 1;
-	uint64_t *nodes = NULL, *rows = NULL;
-	uint32_t *stack = NULL;
-	bool ok = false;
-
-	if (!f->n || !f->trees) return f->nodes == 0 && f->trees == 0;
-	if (f->dir_floats != split_floats(metric, dim)) return false;
-	nodes = calloc(node_words, sizeof(*nodes));
-	rows = calloc(words, sizeof(*rows));
-	stack = calloc((size_t)f->nodes + 2, sizeof(*stack));
-	if (!nodes || !rows || !stack) goto out;
-	for (uint32_t t = 0; t < f->trees; t++) {
-		memset(rows, 0, words * sizeof(*rows));
-		if (!check_tree(f, metric, dim, f->roots[t], nodes, rows, stack)) goto out;
-		memset(rows, 0, words * sizeof(*rows));
-		if (!check_order(f, t, rows)) goto out;
-	}
-	ok = true;
-out:
-	free(nodes);
-	free(rows);
-	free(stack);
-	return ok;
 }

@@ -1,9 +1,10 @@
 /* forest.h - a forest of random-projection trees (Dasgupta & Freund 2008; splits by 2-means as in Annoy), and best-first search
  * over all its trees with one budget of candidates.
  *
- * A tree splits its rows by hyperplanes between two sampled means until at most `leaf_max` are left. Deterministic: one random
+ * A tree splits its rows by hyperplanes between two sampled means until at most FOREST_LEAF_MAX are left. Deterministic: one random
  * stream for each (seed, tree, node), so the same rows in the same order give the same bytes for any number of threads.
  * Differs from Annoy: rows are scored once however many trees find them (a visited bitmap, so search_k counts distinct rows);
+ * angular planes need not pass through the origin, so the query is taken at unit length as the rows are;
  * a split worse than 90/10 is replaced by a cut at the median of the projections, identical rows are halved, so depth is bounded;
  * hamming picks the most balanced of a few sampled bits.
  *
@@ -20,17 +21,17 @@ enum { FOREST_LEAF_MAX = 64 };
 struct forest_node {
 	uint32_t left, right;
 	uint32_t count;     /* rows of a leaf; 0 for a split */
-	float offset;       /* margin = direction . row + offset; left is margin <= 0. hamming: the bit number as u32 in the same bytes */
+	float offset;       /* margin = direction . row + offset; left is margin < 0, right > 0, 0 either. hamming: the bit number as u32 in the same bytes */
 };
 _Static_assert(sizeof(struct forest_node) == 16, "part of the segment format");
 
-/* The flat arrays. Node numbers run through all trees; split number s (the s-th split by node number, stored in dirs_of) has
- * its direction at dirs + dir * dir_stride. */
+/* The flat arrays. Node numbers run through all trees; the split at node i has its direction at dir + dir_of[i] * dir_floats. */
 struct forest_view {
 	uint32_t n, trees, nodes, dirs;
 	const uint32_t *roots;           /* [trees] */
 	const struct forest_node *node;  /* [nodes] */
-	const uint32_t *dir_of;          /* [nodes] direction number of a split; UINT32_MAX: leaves, hamming, and rows that were halved (margin 0) */
+	/* [nodes] direction number of a split; UINT32_MAX: leaves, hamming, and rows that were halved (margin 0) */
+	const uint32_t *dir_of;
 	const float *dir;                /* [dirs x dir_floats]; dot: one more component, the augmented one */
 	uint32_t dir_floats;             /* row length: dim (dot: dim + 1) rounded up to 16 */
 	const uint32_t *order;           /* [trees x n] row numbers in leaf order, tree by tree */
@@ -42,8 +43,9 @@ struct forest_params { uint32_t trees; uint64_t seed; };
 struct forest; /* a built forest in memory */
 
 /* Build over rows (liveness is ignored: pass only rows to keep). Trees and the upper splits of each run on the runner.
- * `progress` (may be NULL) counts up to trees * n. Stopped by the pulse: STATUS_CANCELLED. n may be 0 (no nodes). Memory:
- * at most 12 bytes x n x trees plus the directions. */
+ * `progress` (may be NULL) counts up to trees * n. Stopped by the pulse, which several threads may ask at once: STATUS_CANCELLED.
+ * n may be 0 (no nodes). Memory: 4 bytes x n x trees, the directions twice, and 8 bytes x n for each tree that grows at the same
+ * time (one, where n is large). */
 MUST_CHECK enum status forest_build(const struct rows *rows, const struct forest_params *params, struct runner *runner,
 	_Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret);
 void forest_free(struct forest **f);
@@ -60,9 +62,9 @@ struct forest_scratch;
 MUST_CHECK enum status forest_scratch_new(struct forest_scratch **ret);
 void forest_scratch_free(struct forest_scratch **s);
 
-/* Inspect leaves best-first over all trees until `budget` distinct live rows were scored (the leaf at hand is finished, so at most one leaf
- * more), or everything was. budget >= n answers exactly. STATUS_NO_MEMORY leaves top and work untouched. */
-MUST_CHECK enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget,
-	const struct pulse *pulse, struct forest_scratch *scratch, struct topk *top, struct search_work *work);
+/* Inspect leaves best-first over all trees until `budget` distinct live rows were scored (the leaf at hand is finished, so at
+ * most one leaf more), or everything was. budget >= n answers exactly. STATUS_NO_MEMORY leaves top and work untouched. */
+MUST_CHECK enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query,
+	uint64_t budget, const struct pulse *pulse, struct forest_scratch *scratch, struct topk *top, struct search_work *work);
 
 #endif

@@ -1,7 +1,7 @@
-/* forest_search.c - best-first over all trees. One heap of (priority, node): the priority of a node is the least margin on the way to it, so the
- * leaves come in the order in which the query would have to move to reach them. A bitmap remembers the rows that were met, so that a row which
- * several trees offer is scored once; only the words that were touched are cleared. The rows of a leaf are gathered first and asked from memory
- * ahead of their distances. */
+/* forest_search.c - best-first over all trees. One heap of (priority, node): the priority of a node is the least margin on
+ * the way to it, so the leaves come in the order in which the query would have to move to reach them. A bitmap remembers the
+ * rows that were met, so that a row which several trees offer is scored once; only the words that were touched are cleared.
+ * The rows of a leaf are gathered first and asked from memory ahead of their distances. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +9,6 @@
 
 #include "worker/engine/exact.h"
 #include "worker/engine/forest.h"
-#include "worker/engine/split.h"
 
 enum { PREFETCH_AHEAD = 4, PULSE_LEAVES = 16 };
 
@@ -21,7 +20,7 @@ struct forest_scratch {
 	size_t words, touched_count;
 	struct waiting *heap;
 	size_t heap_count, heap_room;
-	float *query;       /* dot: the query at the length of the longest row */
+	float *query;       /* angular and dot: the query as the planes see it */
 	size_t query_floats;
 };
 
@@ -122,18 +121,30 @@ static void forget(struct forest_scratch *s)
 	s->touched_count = 0;
 }
 
-/* The query as the planes see it. dot: as long as the longest row, with the augmented component 0; others: the row itself. */
-static const float *plane_query(const struct forest_view *f, const struct rows *rows, const struct query *query, struct forest_scratch *s)
+/* The query as a point among those that the planes divide (split.h), in s->query. angular: at unit length. dot: the further
+ * component is 0, so it is left out; the length, which changes no order, is that of the longest row. Others: the row itself.
+ * A query without a direction stays where it is: at 0. */
+static const float *plane_query(const struct forest_view *f, const struct rows *rows, const struct query *query,
+	struct forest_scratch *s)
 {
-	if (rows->metric != METRIC_DOT) return query->row;
 	const float *row = query->row;
-	float scale = query->norm2 > 0 ? sqrtf(f->dot_max_norm2 / query->norm2) : 0;
-	for (uint32_t i = 0; i < f->dir_floats; i++) s->query[i] = i < rows->dim ? row[i] * scale : 0;
+	float most = 0, norm2, scale;
+
+	if (rows->metric != METRIC_ANGULAR && rows->metric != METRIC_DOT) return row;
+	/* First by the largest magnitude, so that no square leaves the range of float. */
+	for (uint32_t i = 0; i < rows->dim; i++)
+		if (fabsf(row[i]) > most) most = fabsf(row[i]);
+	for (uint32_t i = 0; i < f->dir_floats; i++) s->query[i] = i < rows->dim && most > 0 ? row[i] / most : 0;
+	norm2 = vec_kernels()->dot(s->query, s->query, rows->dim);
+	scale = rows->metric == METRIC_DOT && f->dot_max_norm2 > 0 ? sqrtf(f->dot_max_norm2) : 1;
+	if (norm2 > 0) scale /= sqrtf(norm2);
+	for (uint32_t i = 0; i < rows->dim; i++) s->query[i] *= scale;
 	return s->query;
 }
 
 /* Priorities of the two children of a split for a query that has `least` so far. */
-static void child_priorities(const struct forest_view *f, const struct rows *rows, const void *query, float least, uint32_t node, float *ret_left, float *ret_right)
+static void child_priorities(const struct forest_view *f, const struct rows *rows, const void *query, float least, uint32_t node,
+	float *ret_left, float *ret_right)
 {
 	float margin = 0;
 
@@ -147,14 +158,13 @@ static void child_priorities(const struct forest_view *f, const struct rows *row
 	}
 	if (f->dir_of[node] != UINT32_MAX)
 		margin = vec_kernels()->dot(f->dir + (size_t)f->dir_of[node] * f->dir_floats, query, rows->dim) + f->node[node].offset;
-	if (!isfinite(margin)) margin = 0;
+	if (isnan(margin)) margin = 0;
 	*ret_left = fminf(least, -margin);
 	*ret_right = fminf(least, margin);
-	if (f->dir_of[node] == UINT32_MAX) *ret_left = *ret_right = least;
 }
 
-static void score_leaf(const struct forest_view *f, const struct rows *rows, const struct query *query, const struct forest_node *leaf, uint32_t tree,
-	struct forest_scratch *s, struct topk *top, struct search_work *work)
+static void score_leaf(const struct forest_view *f, const struct rows *rows, const struct query *query,
+	const struct forest_node *leaf, uint32_t tree, struct forest_scratch *s, struct topk *top, struct search_work *work)
 {
 	const uint32_t *order = f->order + (size_t)tree * f->n + leaf->left;
 	uint32_t fresh[FOREST_LEAF_MAX], n = 0;
@@ -174,8 +184,8 @@ static void score_leaf(const struct forest_view *f, const struct rows *rows, con
 	work->candidates += n;
 }
 
-enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget, const struct pulse *pulse,
-	struct forest_scratch *s, struct topk *top, struct search_work *work)
+enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget,
+	const struct pulse *pulse, struct forest_scratch *s, struct topk *top, struct search_work *work)
 {
 	uint64_t start = work->candidates;
 	unsigned leaves = 0;
@@ -187,7 +197,8 @@ enum status forest_search(const struct forest_view *f, const struct rows *rows, 
 	enum status status = prepare(s, f);
 	if (status != STATUS_OK) return status;
 	const void *seen_by_planes = plane_query(f, rows, query, s);
-	for (uint32_t t = 0; t < f->trees; t++) heap_push(s, (struct waiting){rows->metric == METRIC_HAMMING ? 0 : FLT_MAX, f->roots[t], t});
+	float most = rows->metric == METRIC_HAMMING ? 0 : FLT_MAX;
+	for (uint32_t t = 0; t < f->trees; t++) heap_push(s, (struct waiting){most, f->roots[t], t});
 	while (s->heap_count > 0 && work->candidates - start < budget) {
 		struct waiting w = heap_pop(s);
 		const struct forest_node *node = &f->node[w.node];

@@ -1,0 +1,130 @@
+/* Exact search: the k least by (raw, id) of the live rows, however the queries are batched and wherever the blocks end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/engine_fixture.h"
+
+enum { K = 9 };
+
+static int by_hit(const void *a, const void *b) { return hit_cmp(a, b); }
+
+/* Every live row scored, all sorted. */
+static size_t plain_exact(const struct block *b, struct query q, struct hit *all)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < b->rows.n; i++) {
+		if (!rows_live(&b->rows, i)) continue;
+		all[n].id = b->ids[i];
+		all[n++].raw = vec_raw(b->rows.metric, rows_row(&b->rows, i), b->norm2[i], q.row, q.norm2, b->rows.dim);
+	}
+	qsort(all, n, sizeof(*all), by_hit);
+	return n;
+}
+
+static void the_nearest_live_rows_are_found_with_ties_by_id(void **state)
+{
+	static const uint32_t sizes[] = {0, 1, 8, 9, 10, 61, 62, 63, 1000}; /* 62 rows of 784 floats are a block */
+	enum { NQ = 21 };
+
+	for (int m = 0; m < METRIC_COUNT; m++)
+		for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+			struct block b, queries;
+			struct hit found[NQ][K], *all = calloc(sizes[s] + 1, sizeof(*all));
+			struct topk tops[NQ], alone;
+			struct search_work works[NQ] = {{0}};
+			struct query q[NQ];
+			assert_non_null(all);
+			block_init(&b, (enum metric)m, 784, sizes[s]);
+			block_init(&queries, (enum metric)m, 784, NQ);
+			fill_clusters(&b, 2, s, 0);
+			fill_clusters(&queries, 2, s, 1);
+			for (uint32_t i = 0; i < sizes[s]; i++) {
+				if (i % 5 == 4) memcpy(block_row(&b, i), block_row(&b, i - 1), b.rows.stride); /* ties */
+				if (i % 7 == 3) atomic_store(&b.dead[i], 1 + i % 2);
+			}
+			block_finish(&b);
+			for (uint32_t i = 0; i < NQ; i++) {
+				q[i] = block_query(&queries, i);
+				topk_init(&tops[i], found[i], K);
+			}
+			exact_search(&b.rows, q, NQ, NULL, tops, works);
+			for (uint32_t i = 0; i < NQ; i++) {
+				struct hit one[K];
+				struct search_work work = {0};
+				size_t n = plain_exact(&b, q[i], all);
+				topk_init(&alone, one, K);
+				exact_search(&b.rows, &q[i], 1, NULL, &alone, &work);
+				topk_sort(&tops[i]);
+				topk_sort(&alone);
+				assert_int_equal(works[i].candidates, n);
+				assert_int_equal(work.candidates, n);
+				assert_int_equal(tops[i].count, n < K ? n : K);
+				assert_int_equal(alone.count, tops[i].count);
+				for (size_t h = 0; h < tops[i].count; h++) {
+					assert_int_equal(hit_cmp(&found[i][h], &all[h]), 0);
+					assert_int_equal(hit_cmp(&one[h], &all[h]), 0);
+				}
+			}
+			free(all);
+			block_free(&b);
+			block_free(&queries);
+		}
+}
+
+/* Counts the distances that go by between two questions. */
+struct watch { const struct search_work *works; size_t nq; uint64_t seen, most; long left; };
+
+static bool watch_pairs(void *arg)
+{
+	struct watch *w = arg;
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < w->nq; i++) all += w->works[i].candidates;
+	if (all - w->seen > w->most) w->most = all - w->seen;
+	w->seen = all;
+	return w->left-- == 0;
+}
+
+static void a_stop_is_seen_within_a_few_thousand_distances_and_named_for_each_query(void **state)
+{
+	enum { NQ = 50, ROWS = 3000 };
+	static const uint32_t dims[] = {2, 784, 9000};
+
+	for (size_t d = 0; d < 3; d++) {
+		struct block b;
+		struct query q[NQ];
+		struct hit hits[NQ][K];
+		uint32_t rows = dims[d] > 1000 ? 100 : ROWS;
+		bool ended = false;
+		block_init(&b, METRIC_MANHATTAN, dims[d], rows);
+		fill_clusters(&b, 2, 1, 0);
+		for (uint32_t i = 0; i < NQ; i++) q[i] = block_query(&b, i);
+		for (long stop = 0; !ended; stop = stop * 2 + 1) {
+			struct search_work works[NQ] = {{0}};
+			struct topk tops[NQ];
+			struct watch watch = {works, NQ, 0, 0, stop};
+			struct pulse pulse = {watch_pairs, &watch};
+			for (uint32_t i = 0; i < NQ; i++) topk_init(&tops[i], hits[i], K);
+			exact_search(&b.rows, q, NQ, &pulse, tops, works);
+			ended = watch.left >= 0;
+			assert_true(watch.most <= 4096);
+			for (uint32_t i = 0; i < NQ; i++) assert_int_equal(works[i].truncated, works[i].candidates < rows);
+			assert_true(ended || works[NQ - 1].truncated);
+		}
+		block_free(&b);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_nearest_live_rows_are_found_with_ties_by_id),
+		cmocka_unit_test(a_stop_is_seen_within_a_few_thousand_distances_and_named_for_each_query),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
