@@ -45,8 +45,11 @@ static bool cancelled(void *arg)
 	return atomic_load_explicit(&s->build_cancelled, memory_order_relaxed);
 }
 
+/* Forgets what was gathered; the order stands. */
 static void build_release(struct build *b)
 {
+	struct build empty = {.shard = b->shard, .trees = b->trees, .seed = b->seed, .runner = b->runner, .done = b->done, .arg = b->arg};
+
 	snapshot_release(&b->snap);
 	free(b->sources);
 	free(b->vectors);
@@ -56,6 +59,7 @@ static void build_release(struct build *b)
 	free(b->new_of_old);
 	free(b->old_of_new);
 	free(b->tombstones);
+	*b = empty;
 }
 
 /* ---- gathering ---- */
@@ -243,6 +247,7 @@ static enum status build_segment(struct build *b, struct installation *in, struc
 		struct rows rows = {.metric = s->identity.metric, .dim = s->identity.dim, .n = b->n, .stride = rows_stride(s->identity.metric, s->identity.dim),
 			.base = b->vectors, .norm2 = b->norm2, .ids = b->ids};
 		struct forest_params params = {b->trees, b->seed};
+		atomic_store(&s->build_progress, 0);
 		atomic_store(&s->build_total, (uint64_t)b->n * b->trees * 10 / 9 + 1); /* the last tenth is the writing */
 		status = forest_build(&rows, &params, b->runner, &s->build_progress, &pulse, &forest);
 	}
@@ -264,28 +269,39 @@ static void remove_unused(struct shard *s, const struct manifest_segment *entry)
 	(void)ignored;
 }
 
-static enum status build_run(struct build *b, struct report *report, uint64_t *ret_items)
+/* From the freeze to the installed segment. */
+static enum status build_once(struct build *b, struct report *report, bool *ret_partial)
 {
 	struct shard *s = b->shard;
 	struct installation in = {0};
-	enum status status = shard_control(s, CONTROL_FREEZE, NULL, report);
+	enum status status = shard_control(s, CONTROL_FREEZE, &in, report);
 
 	if (status == STATUS_OK) status = snapshot_pin(s, &b->snap, report);
 	if (status != STATUS_OK) return status;
 	/* The active memtable may have rows already: the segment ends where the frozen ones do. */
-	in.memtables = b->snap->view->memtable_count - 1;
-	b->snap->sequence = b->snap->view->frozen_sequence;
-	in.sequence = b->snap->sequence;
-	in.trees = b->trees;
+	b->snap->sequence = in.sequence;
 	status = build_segment(b, &in, report);
 	if (status == STATUS_OK) {
-		*ret_items = b->n;
 		status = shard_control(s, CONTROL_INSTALL, &in, report);
 		if (in.segment) {
 			live_segment_release(&in.segment);
 			if (status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY) remove_unused(s, &in.entry);
 		}
 	}
+	if (status == STATUS_OK) *ret_partial = in.partial;
+	return status;
+}
+
+static enum status build_run(struct build *b, struct report *report, uint64_t *ret_items)
+{
+	enum status status;
+	bool partial = false;
+
+	do {
+		build_release(b);
+		status = build_once(b, report, &partial);
+	} while (status == STATUS_OK && partial); /* once more at most: now there is room to freeze */
+	if (status == STATUS_OK) *ret_items = b->n;
 	return status;
 }
 

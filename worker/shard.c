@@ -188,6 +188,7 @@ static enum status open_contents(struct shard *s, struct report *report)
 		return report_set(report, status, "%s", status_text(status));
 	}
 	v->memtable_count = 1;
+	v->frozen_sequence = s->manifest.sequence;
 	status = open_segments(s, v, report);
 	replay.items = s->items;
 	if (status == STATUS_OK)

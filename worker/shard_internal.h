@@ -1,5 +1,5 @@
-/* shard_internal.h - what the files of a shard share: shard.c (life and reports), shard_writer.c (its one writer), shard_search.c
- * (readers), compact.c (builds). Nobody else includes it.
+/* shard_internal.h - what the files of a shard share: shard.c (life and reports), shard_writer.c (its one writer), shard_install.c
+ * (what a build asks of that), shard_search.c (readers), compact.c (builds). Nobody else includes it.
  *
  * Parts and views. A part (a segment with its livemap, or a memtable) is counted by the views that hold it; a view is one immutable set of
  * parts, counted by the shard and by the snapshots that pinned it. A change of the set makes a new view; the old one goes with its last snapshot.
@@ -16,7 +16,8 @@
 #include "worker/store/segment.h"
 #include "worker/store/wal.h"
 
-/* Frozen memtables that wait for a build, and the active one. Builds that fail leave theirs; at the bound a build takes what is frozen already. */
+/* Frozen memtables that wait for a build, and the active one. Builds that fail leave theirs; at the bound a build takes first what is frozen
+ * already, and then the rest. */
 enum { MEMTABLES_MAX = 16, SHARD_DIR_MAX = 256 };
 
 struct live_segment { _Atomic uint32_t refs; struct segment *segment; struct livemap live; uint64_t number; };
@@ -33,13 +34,15 @@ struct view {
 
 struct snapshot { struct view *view; uint64_t sequence, items; uint32_t active_rows; };
 
-/* A finished segment on its way from the builder to the writer. */
+/* A build's work, passed between the builder and the writer. */
 struct installation {
+	/* Told by the freeze: */
+	uint64_t sequence;  /* everything up to it goes in */
+	uint32_t memtables; /* so many of the oldest are replaced, and all segments */
+	bool partial;       /* there was no room for one more: what came later needs another round */
+	/* Given to the installation: */
 	struct live_segment *segment; /* taken over on success */
 	struct manifest_segment entry;
-	uint64_t sequence; /* everything up to it is inside */
-	uint32_t memtables; /* so many of the oldest are replaced, and all segments */
-	uint32_t trees;
 };
 
 enum control { CONTROL_NONE, CONTROL_FREEZE, CONTROL_INSTALL };
@@ -92,6 +95,13 @@ struct segment_bytes place_key(const struct place *p);
 
 /* shard_writer.c */
 void *shard_writer_main(void *shard);
+bool shard_stopped(struct shard *s);
+/* What the log and the active memtable hold is what snapshots see from here on. Writer only. */
+void shard_publish(struct shard *s, int64_t item_change);
+
+/* shard_install.c */
+/* Writer only: carry out what was asked, and answer. */
+void shard_run_control(struct shard *s, enum control control, struct installation *in);
 /* Ask the writer and wait. */
 MUST_CHECK enum status shard_control(struct shard *s, enum control control, struct installation *installation, struct report *report);
 

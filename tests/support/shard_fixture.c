@@ -119,6 +119,41 @@ void fixture_build(struct shard_fixture *f, uint32_t trees)
 	assert_int_equal(fixture_build_wait(f), STATUS_OK);
 }
 
+/* ---- files ---- */
+
+void fixture_path(struct shard_fixture *f, const char *begins, char ret[128])
+{
+	char **names = NULL;
+	size_t count = 0, i = 0;
+
+	assert_int_equal(f->io->ops->list(f->io, SHARD_DIR, &names, &count), STATUS_OK);
+	while (i < count && strncmp(names[i], begins, strlen(begins)) != 0) i++;
+	assert_true(i < count);
+	snprintf(ret, 128, "%s/%s", SHARD_DIR, names[i]);
+	io_names_free(&names, count);
+}
+
+uint64_t fixture_bytes(struct shard_fixture *f, const char *begins)
+{
+	char **names = NULL, path[128];
+	size_t count = 0;
+	uint64_t bytes = 0;
+
+	assert_int_equal(f->io->ops->list(f->io, SHARD_DIR, &names, &count), STATUS_OK);
+	for (size_t i = 0; i < count; i++) {
+		struct io_file *file = NULL;
+		uint64_t size;
+		if (strncmp(names[i], begins, strlen(begins)) != 0) continue;
+		snprintf(path, sizeof(path), "%s/%s", SHARD_DIR, names[i]);
+		assert_int_equal(f->io->ops->open(f->io, path, IO_READ, &file), STATUS_OK);
+		assert_int_equal(f->io->ops->size(f->io, file, &size), STATUS_OK);
+		f->io->ops->close(f->io, &file);
+		bytes += size;
+	}
+	io_names_free(&names, count);
+	return bytes;
+}
+
 /* ---- writes ---- */
 
 void fixture_vector(const struct shard_fixture *f, uint64_t id, uint64_t version, void *out)

@@ -35,6 +35,9 @@ void fixture_reopen(struct shard_fixture *f, bool clean);
 void fixture_build(struct shard_fixture *f, uint32_t trees); /* must succeed */
 void fixture_build_start(struct shard_fixture *f, uint32_t trees);
 enum status fixture_build_wait(struct shard_fixture *f);
+/* The first file in the shard's folder whose name begins so, as a path of its io; and all such files' bytes. */
+void fixture_path(struct shard_fixture *f, const char *begins, char ret[128]);
+uint64_t fixture_bytes(struct shard_fixture *f, const char *begins);
 
 /* One write, waited for. results has room for n. */
 enum status fixture_write(struct shard_fixture *f, enum write_kind kind, uint32_t n, const uint64_t *ids, const uint64_t *versions, uint8_t *results);
