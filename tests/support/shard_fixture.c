@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/cursor.h"
+#include "tests/support/io_sim.h"
 
 #define SHARD_DIR "shards/one"
 
@@ -59,14 +60,21 @@ void fixture_open_posix(struct shard_fixture *f, enum metric m, uint32_t dim)
 	snprintf(f->folder, sizeof(f->folder), "/tmp/grove-shard-XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
 	assert_int_equal(io_posix_open(f->folder, &io, &report), STATUS_OK);
-	f->own_io = true;
 	assert_int_equal(fixture_open_on(f, io, m, dim), STATUS_OK);
+}
+
+void fixture_open_sim(struct shard_fixture *f, enum metric m, uint32_t dim)
+{
+	fixture_init(f);
+	f->sim = io_sim_new(1);
+	assert_int_equal(fixture_open_on(f, io_sim_io(f->sim), m, dim), STATUS_OK);
 }
 
 void fixture_close(struct shard_fixture *f)
 {
 	shard_close(&f->shard, true);
-	if (f->own_io) {
+	io_sim_free(&f->sim);
+	if (f->folder[0]) {
 		assert_int_equal(shard_destroy(f->io, SHARD_DIR), STATUS_OK);
 		assert_int_equal(f->io->ops->remove_dir(f->io, "shards"), STATUS_OK);
 		io_posix_close(&f->io);

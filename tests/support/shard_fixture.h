@@ -12,10 +12,12 @@
 /* What the model knows of one id. The vector follows from (id, version). */
 struct model_item { uint64_t id, version; bool live; };
 
+struct io_sim;
+
 struct shard_fixture {
 	struct io *io;
-	bool own_io;
-	char folder[64]; /* of a POSIX io */
+	char folder[64];    /* of a POSIX io of its own */
+	struct io_sim *sim; /* or a simulated one */
 	struct shard *shard;
 	enum metric metric;
 	uint32_t dim;
@@ -29,6 +31,7 @@ struct shard_fixture {
 };
 
 void fixture_open_posix(struct shard_fixture *f, enum metric m, uint32_t dim);             /* a new folder under /tmp */
+void fixture_open_sim(struct shard_fixture *f, enum metric m, uint32_t dim);               /* a new disk in memory, f->sim */
 enum status fixture_open_on(struct shard_fixture *f, struct io *io, enum metric m, uint32_t dim); /* makes the shard on this io; keeps the model */
 void fixture_close(struct shard_fixture *f);
 void fixture_reopen(struct shard_fixture *f, bool clean);

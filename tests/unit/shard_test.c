@@ -21,7 +21,24 @@ static uint64_t test_seed(void)
 	return text ? strtoull(text, NULL, 10) : 1;
 }
 
-static void setup_shard(struct shard_fixture *f, enum metric m) { fixture_open_posix(f, m, DIM); }
+static void setup_shard(struct shard_fixture *f, enum metric m) { fixture_open_sim(f, m, DIM); }
+
+static void change_at_random(struct shard_fixture *f, struct prng *p, int steps)
+{
+	for (int step = 0; step < steps; step++) {
+		uint32_t what = prng_below(p, 100);
+		if (what < 60)
+			model_put_random(f, p, 1 + prng_below(p, 20), IDS);
+		else if (what < 90)
+			model_delete_random(f, p, 1 + prng_below(p, 10), IDS);
+		else if (what < 95)
+			fixture_build(f, 1 + prng_below(p, 4));
+		else
+			fixture_reopen(f, what % 2 == 0);
+		if (step % 20 == 0) model_check(f, p);
+	}
+	model_check(f, p);
+}
 
 static void thousands_of_random_changes_agree_with_a_plain_model(void **state)
 {
@@ -31,21 +48,20 @@ static void thousands_of_random_changes_agree_with_a_plain_model(void **state)
 		fprintf(stderr, "metric %s, seed %llu\n", metric_name((enum metric)m), (unsigned long long)test_seed());
 		prng_seed3(&p, test_seed(), (uint64_t)m, 0);
 		setup_shard(&f, (enum metric)m);
-		for (int step = 0; step < 400; step++) {
-			uint32_t what = prng_below(&p, 100);
-			if (what < 60)
-				model_put_random(&f, &p, 1 + prng_below(&p, 20), IDS);
-			else if (what < 90)
-				model_delete_random(&f, &p, 1 + prng_below(&p, 10), IDS);
-			else if (what < 95)
-				fixture_build(&f, 1 + prng_below(&p, 4));
-			else
-				fixture_reopen(&f, what % 2 == 0);
-			if (step % 20 == 0) model_check(&f, &p);
-		}
-		model_check(&f, &p);
+		change_at_random(&f, &p, 1000);
 		fixture_close(&f);
 	}
+}
+
+static void so_they_do_on_real_files(void **state)
+{
+	struct shard_fixture f;
+	struct prng p;
+
+	prng_seed3(&p, test_seed(), 0, 6);
+	fixture_open_posix(&f, METRIC_ANGULAR, DIM);
+	change_at_random(&f, &p, 100);
+	fixture_close(&f);
 }
 
 static void sparse_ids_to_the_end_of_their_range_are_kept(void **state)
@@ -105,6 +121,50 @@ static void writes_during_a_build_are_in_the_answer_and_stay(void **state)
 		model_check(&f, &p);
 		fixture_build(&f, 2);
 		model_check(&f, &p);
+		fixture_close(&f);
+	}
+}
+
+static void a_forest_searched_to_its_end_finds_what_exact_search_finds(void **state)
+{
+	enum { K = 25, QUERIES = 30 };
+	static _Alignas(64) uint8_t query[256];
+
+	for (int m = 0; m < METRIC_COUNT; m++) {
+		struct shard_fixture f;
+		struct prng p;
+		struct snapshot *snap = NULL;
+		struct search_scratch *scratch = NULL;
+		struct report report = {0};
+		prng_seed3(&p, test_seed(), (uint64_t)m, 5);
+		setup_shard(&f, (enum metric)m);
+		for (int i = 0; i < 20; i++) model_put_random(&f, &p, 100, 3000);
+		fixture_build(&f, 3);
+		model_delete_random(&f, &p, 100, 3000);
+		for (int i = 0; i < 3; i++) model_put_random(&f, &p, 100, 3000);
+		assert_int_equal(snapshot_pin(f.shard, &snap, &report), STATUS_OK);
+		assert_int_equal(search_scratch_new(&scratch), STATUS_OK);
+		for (int i = 0; i < QUERIES; i++) {
+			struct hit hits[2][K];
+			/* Less than the items, so that the forest is asked; more than the segment's, so that it is asked for all. */
+			struct search_spec spec[2] = {{.k = K, .mode = SEARCH_EXACT}, {.k = K, .mode = SEARCH_FOREST, .search_k = (uint32_t)snapshot_items(snap) - 1}};
+			struct topk top[2];
+			memset(query, 0, sizeof(query));
+			fixture_vector(&f, prng_u64(&p), 0, query);
+			struct query q = {query, vec_norm2(f.metric, query, DIM)};
+			for (int s = 0; s < 2; s++) {
+				struct search_work work = {0};
+				topk_init(&top[s], hits[s], K);
+				assert_int_equal(snapshot_search(snap, &spec[s], &q, 1, NULL, scratch, &top[s], &work), STATUS_OK);
+				assert_int_equal(work.candidates, snapshot_items(snap));
+				topk_sort(&top[s]);
+			}
+			assert_int_equal(top[0].count, K);
+			assert_int_equal(top[1].count, K);
+			for (int h = 0; h < K; h++) assert_int_equal(hit_cmp(&hits[0][h], &hits[1][h]), 0);
+		}
+		search_scratch_free(&scratch);
+		snapshot_release(&snap);
 		fixture_close(&f);
 	}
 }
@@ -299,9 +359,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_item_that_is_replaced_is_in_every_snapshot_once),
 		cmocka_unit_test(thousands_of_random_changes_agree_with_a_plain_model),
+		cmocka_unit_test(so_they_do_on_real_files),
 		cmocka_unit_test(sparse_ids_to_the_end_of_their_range_are_kept),
 		cmocka_unit_test(an_empty_shard_answers_builds_and_reopens),
 		cmocka_unit_test(writes_during_a_build_are_in_the_answer_and_stay),
+		cmocka_unit_test(a_forest_searched_to_its_end_finds_what_exact_search_finds),
 		cmocka_unit_test(a_key_belongs_to_one_id_and_is_kept),
 		cmocka_unit_test(another_epoch_or_dimension_is_rejected_and_changes_nothing),
 		cmocka_unit_test(the_same_items_build_the_same_forest_however_they_came),
