@@ -1,9 +1,9 @@
 /* io_posix.c - POSIX files under one folder, by openat() and friends relative to it.
  *
- * The phase file (GROVE_PHASE_FILE) is PHASE_SLOTS bytes in a shared mapping: each thread that tells a phase owns one byte, taken when it
- * first does; its value is enum io_phase. A reader that maps the file sees, also after a kill, what each thread was in. It is a window for
- * tests, not data: nothing is ever read back. With GROVE_PHASE_DWELL_US besides, an append to a log is written in two halves with so many
- * microseconds between them, so that a kill can be aimed into it. */
+ * The phase file (GROVE_PHASE_FILE, one for each process) is PHASE_SLOTS bytes in a shared mapping: each thread that tells a phase owns
+ * one byte, taken when it first does; its value is enum io_phase. A reader that maps the file sees, also after a kill, what each
+ * thread was in. It is a window for tests, not data: nothing is ever read back. With GROVE_PHASE_DWELL_US besides, an append to a
+ * log is written in two halves with so many microseconds between them, so that a kill can be aimed into it. */
 #include "common/io.h"
 
 #include <dirent.h>
@@ -124,6 +124,10 @@ static enum status write_all(struct io_file *f, uint64_t offset, const void *byt
 		ssize_t put = pwrite(f->fd, at, n, (off_t)offset);
 		if (put == -1 && errno == EINTR) continue;
 		if (put == -1) return failed("write", f->path);
+		if (put == 0) {
+			io_set_last_error("write %s: nothing more is taken at byte %llu", f->path, (unsigned long long)offset);
+			return STATUS_IO;
+		}
 		at += put;
 		offset += (uint64_t)put;
 		n -= (size_t)put;
@@ -339,21 +343,43 @@ static const struct io_ops posix_ops = {
 	.phase = posix_phase,
 };
 
-/* mkdir -p */
+/* A folder that is made here is made durable: what is synced in it later must not go with its name. */
+static bool make_folder(const char *path)
+{
+	char parent[4096];
+	const char *slash = strrchr(path, '/');
+	int fd;
+
+	if (mkdir(path, 0700) == -1) return errno == EEXIST;
+	snprintf(parent, sizeof(parent), "%.*s", !slash ? 1 : slash == path ? 1 : (int)(slash - path), slash ? path : ".");
+	fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1) return false;
+	bool synced = fsync(fd) == 0;
+	int error = errno;
+	close(fd);
+	errno = error;
+	return synced;
+}
+
+/* mkdir -p; on failure errno says why. */
 static bool make_folders(const char *root)
 {
 	char path[4096];
 	size_t n = strlen(root);
 
-	if (n == 0 || n >= sizeof(path)) return false;
+	if (n == 0 || n >= sizeof(path)) {
+		errno = n ? ENAMETOOLONG : ENOENT;
+		return false;
+	}
 	memcpy(path, root, n + 1);
+	while (n > 1 && path[n - 1] == '/') path[--n] = 0;
 	for (char *at = path + 1; *at; at++) {
 		if (*at != '/') continue;
 		*at = 0;
-		if (mkdir(path, 0700) == -1 && errno != EEXIST) return false;
+		if (!make_folder(path)) return false;
 		*at = '/';
 	}
-	return mkdir(path, 0700) == 0 || errno == EEXIST;
+	return make_folder(path);
 }
 
 enum status io_posix_open(const char *root, struct io **ret, struct report *report)

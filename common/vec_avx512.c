@@ -12,7 +12,7 @@ static inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const float *p) /* SI
 {
 	float kept[16] = {0};
 	for (int i = 0; i < 16; i++)
-		if (mask >> i & 1) kept[i] = p[i];
+		if (mask >> i & 1) memcpy(&kept[i], (const char *)p + 4 * i, 4);
 	return _mm512_loadu_ps(kept);
 }
 #define vec_kernels_avx512 vec_kernels_avx512_by_simde

@@ -128,6 +128,7 @@ enum status shard_table_scan(struct shard_table *t, struct report *report)
 	size_t count = 0;
 	enum status status = t->io->ops->make_dir(t->io, "shards");
 
+	if (status == STATUS_OK) status = t->io->ops->sync_dir(t->io, "");
 	if (status == STATUS_OK) status = t->io->ops->list(t->io, "shards", &names, &count);
 	if (status != STATUS_OK) return report_set(report, status, "cannot read the data folder: %s", io_last_error());
 	pthread_mutex_lock(&t->lock);

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/cursor.h"
 #include "common/prng.h"
 #include "common/vec_kernels.h"
 
@@ -86,8 +87,8 @@ static void every_length_and_alignment_gives_the_same_bits(void **state)
 			assert_non_null(block_b);
 			float *a = (float *)(void *)(block_a + shift), *b = (float *)(void *)(block_b + (64 - shift));
 			for (size_t i = 0; i < length; i++) {
-				a[i] = some_float(&p);
-				b[i] = some_float(&p);
+				store_f32(a + i, some_float(&p));
+				store_f32(b + i, some_float(&p));
 			}
 			compare(a, b, length);
 			free(block_a);
