@@ -39,6 +39,7 @@ static void every_kind_of_value_has_its_json(void **state)
 	expect_json("\xc4\x00", 2, "\"\"");
 	expect_json("\xd4\x05\x01", 3, "\"BQE=\"");
 	expect_json("\xa9\"\\\n\t\x7f\xc3\xa4ok", 10, "\"\\\"\\\\\\n\\u0009\\u007f\xc3\xa4ok\"");
+	expect_json("\xa2\x1f ", 3, "\"\\u001f \"");
 	expect_json("\x84\x01\x02\xc2\x03\xc0\x04\xff\x05", 9, "{\"1\":2,\"false\":3,\"null\":4,\"-1\":5}");
 }
 
