@@ -1,0 +1,63 @@
+/* make_forest_corpus.c - write the seeds of the fuzz target forest_view: make_forest_corpus tests/fuzz/corpus. Built forests
+ * over a few rows, one for each metric, and the forest over nothing. The same files every time. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/cursor.h"
+#include "tests/fuzz/forest_view_fuzz.h"
+
+static void seed_write(const char *folder, const char *name, enum metric m, uint32_t dim, uint32_t n, uint32_t trees)
+{
+	struct rows rows = {.metric = m, .dim = dim, .n = n, .stride = rows_stride(m, dim)};
+	struct forest_params params = {trees, 1};
+	struct forest *forest = NULL;
+	uint8_t *base = aligned_alloc(64, n * rows.stride + 64), header[VIEW_HEADER];
+	float *norm2 = calloc(n + 1, sizeof(float));
+	char path[1024];
+
+	require(base && norm2);
+	memset(base, 0, n * rows.stride + 64);
+	view_rows(m, dim, n, n, base);
+	rows.base = base;
+	rows.norm2 = norm2;
+	for (uint32_t i = 0; i < n; i++) norm2[i] = vec_norm2(m, rows_row(&rows, i), dim);
+	require(forest_build(&rows, &params, runner_inline(), NULL, NULL, &forest) == STATUS_OK);
+	struct forest_view f = forest_as_view(forest);
+	uint32_t number[VIEW_NUMBERS] = {m, dim, n, f.trees, f.nodes, f.dirs, f.dir_floats, 0, n};
+	memcpy(&number[7], &f.dot_max_norm2, sizeof(float));
+	for (int i = 0; i < VIEW_NUMBERS; i++) store_u32(header + 4 * i, number[i]);
+	snprintf(path, sizeof(path), "%s/forest_view/%s", folder, name);
+	FILE *file = fopen(path, "wb");
+	if (!file) {
+		perror(path);
+		exit(1);
+	}
+	fwrite(header, 1, sizeof(header), file);
+	fwrite(f.roots, sizeof(*f.roots), f.trees, file);
+	fwrite(f.node, sizeof(*f.node), f.nodes, file);
+	fwrite(f.dir_of, sizeof(*f.dir_of), f.nodes, file);
+	fwrite(f.dir, f.dir_floats * sizeof(*f.dir) + !f.dir_floats, f.dirs, file);
+	fwrite(f.order, sizeof(*f.order), (size_t)f.trees * n, file);
+	require(!ferror(file) && fclose(file) == 0);
+	forest_free(&forest);
+	free(base);
+	free(norm2);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2) {
+		fprintf(stderr, "usage: make_forest_corpus tests/fuzz/corpus\n");
+		return 2;
+	}
+	seed_write(argv[1], "angular", METRIC_ANGULAR, 4, 150, 2);
+	seed_write(argv[1], "euclidean", METRIC_EUCLIDEAN, 3, 200, 1);
+	seed_write(argv[1], "manhattan", METRIC_MANHATTAN, 2, 65, 3);
+	seed_write(argv[1], "hamming", METRIC_HAMMING, 20, 170, 2);
+	seed_write(argv[1], "dot", METRIC_DOT, 5, 130, 2);
+	seed_write(argv[1], "leaf", METRIC_DOT, 1, 1, 1);
+	seed_write(argv[1], "empty", METRIC_EUCLIDEAN, 1, 0, 4);
+	return 0;
+}
