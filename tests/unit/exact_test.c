@@ -47,6 +47,7 @@ static void the_nearest_live_rows_are_found_with_ties_by_id(void **state)
 				if (i % 7 == 3) atomic_store(&b.dead[i], 1 + i % 2);
 			}
 			block_finish(&b);
+			for (uint32_t i = 0; i < sizes[s]; i++) b.ids[i] = i * 2654435761u; /* distinct, and of equal rows the later may be less */
 			for (uint32_t i = 0; i < NQ; i++) {
 				q[i] = block_query(&queries, i);
 				topk_init(&tops[i], found[i], K);

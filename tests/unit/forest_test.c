@@ -404,6 +404,8 @@ static void a_build_can_be_stopped_at_any_moment(void **state)
 			enum status status = forest_build(&b.rows, &params, &runner, &progress, &pulse, &f);
 			whole = status == STATUS_OK;
 			assert_true(whole ? f != NULL && progress == 2 * WIDE_ROWS : status == STATUS_CANCELLED && !f && progress <= 2 * WIDE_ROWS);
+			/* Whole: it was asked for each node, and for each 2,048 rows of the upper levels, of which there are two. */
+			if (whole) assert_true(n - countdown.left >= forest_as_view(f).nodes + 2 * 2 * (WIDE_ROWS / 2048));
 			forest_free(&f);
 			if (n >= 40) step = 97;
 		}
