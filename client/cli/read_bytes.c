@@ -9,7 +9,12 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { READ_BUFFER = 256 * 1024, READ_CHUNK = 1 << 30 };
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* under libFuzzer files are small, and opened by the million */
+enum { READ_BUFFER = 1024 };
+#else
+enum { READ_BUFFER = 256 * 1024 };
+#endif
+enum { READ_CHUNK = 1 << 30 };
 
 struct bytes_file {
 	gzFile gz;
@@ -133,6 +138,7 @@ enum status bytes_line(struct bytes_file *f, size_t max, struct buf *line, bool 
 		uint8_t byte = (uint8_t)c;
 		any = true;
 		if (byte == '\n') break;
+		if (byte == 0) return report_set(report, STATUS_BAD_REQUEST, "%s has a zero byte in a line: it is no text", f->path);
 		if (line->size == max)
 			return report_set(report, STATUS_LIMIT, "%s has a line of more than %zu bytes", f->path, max);
 		status = buf_append(line, &byte, 1);

@@ -20,7 +20,8 @@ MUST_CHECK enum status bytes_read(struct bytes_file *f, void *out, size_t n, siz
 /* The same bytes that the next read gives. At most BYTES_PEEK_MAX, and only before the first read. */
 enum { BYTES_PEEK_MAX = 16 };
 MUST_CHECK enum status bytes_peek(struct bytes_file *f, void *out, size_t n, size_t *ret_n, struct report *report);
-/* The next line without its end, with a NUL behind; *ret_end: there was none. STATUS_LIMIT past `max` bytes. */
+/* The next line without its end, with a NUL behind; *ret_end: there was none. STATUS_LIMIT past `max` bytes,
+ * STATUS_BAD_REQUEST for a zero byte. */
 MUST_CHECK enum status bytes_line(struct bytes_file *f, size_t max, struct buf *line, bool *ret_end, struct report *report);
 
 #endif

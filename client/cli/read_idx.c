@@ -89,12 +89,15 @@ enum status labels_next(struct labels *l, const char **ret, struct report *repor
 		if (status == STATUS_OK) *ret = end ? NULL : (const char *)l->line.bytes;
 		return status;
 	}
+	status = bytes_read(l->file, &byte, 1, &n, report);
+	if (status != STATUS_OK) return status;
 	if (l->left == 0) {
+		if (n)
+			return report_set(report, STATUS_CORRUPT, "%s has more labels than its head speaks of: it is damaged",
+				bytes_path(l->file));
 		*ret = NULL;
 		return STATUS_OK;
 	}
-	status = bytes_read(l->file, &byte, 1, &n, report);
-	if (status != STATUS_OK) return status;
 	if (n == 0)
 		return report_set(report, STATUS_CORRUPT, "%s ends %" PRIu64 " labels too early", bytes_path(l->file), l->left);
 	l->left--;

@@ -211,6 +211,7 @@ static void csv_mistakes_are_told_with_their_line(void **state)
 		{"1,x\n1,2\n", "line 1"}, {"1,2,3\n4,5,6,7\n", "4 numbers"}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		refused("bad.csv", cases[i].text, strlen(cases[i].text), cases[i].sentence);
+	refused("zero.csv", "1,2\n3,4\0,5\n", 12, "zero byte");
 }
 
 static void compressed_files_are_read_and_cut_ones_refused(void **state)
@@ -274,6 +275,15 @@ static void labels_come_from_idx_and_from_text(void **state)
 	assert_int_equal(labels_open(file("cut.idx", idx, 9), &l, &report), STATUS_OK);
 	assert_int_equal(labels_next(l, &label, &report), STATUS_OK);
 	assert_int_equal(labels_next(l, &label, &report), STATUS_CORRUPT);
+	labels_close(&l);
+	assert_int_equal(labels_open(file("long.idx", "\0\0\x08\1\0\0\0\1xy", 10), &l, &report), STATUS_OK);
+	assert_int_equal(labels_next(l, &label, &report), STATUS_OK);
+	assert_int_equal(labels_next(l, &label, &report), STATUS_CORRUPT);
+	assert_non_null(strstr(report.text, "long.idx"));
+	labels_close(&l);
+	assert_int_equal(labels_open(file("zero.txt", "shirt\n\0boot\n", 12), &l, &report), STATUS_OK);
+	assert_int_equal(labels_next(l, &label, &report), STATUS_OK);
+	assert_int_equal(labels_next(l, &label, &report), STATUS_BAD_REQUEST);
 	labels_close(&l);
 }
 

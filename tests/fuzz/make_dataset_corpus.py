@@ -1,0 +1,62 @@
+#!/usr/bin/python3
+"""make_dataset_corpus.py CORPUS: writes valid files of vectors and labels, the seeds of the fuzz targets dataset_*.
+
+Those of 2 vectors of 4 numbers begin with a zero, and no text has 9 numbers: that is where the bugs are planted."""
+import gzip
+import os
+import struct
+import sys
+
+ROWS = {(1, 1): [0.5], (2, 4): [0, 1, 2, 3, 4, 5, 6, 255], (4, 2): [0, 1, 1, 0, 1, 1, 0, 0], (3, 2): [1, 2, 3, 4, 5, 6]}
+
+
+def idx(shape, kind, values):
+    form = {0x08: "%dB", 0x0D: ">%df"}[kind] % len(values)
+    values = [int(v) for v in values] if kind == 0x08 else values
+    return bytes([0, 0, kind, len(shape)]) + struct.pack(">%dI" % len(shape), *shape) + struct.pack(form, *values)
+
+
+def npy(version, descr, shape, values):
+    head = "{'descr': '%s', 'fortran_order': False, 'shape': %r, }" % (descr, shape)
+    width = {1: 2, 2: 4, 3: 4}[version]
+    head = (head + " " * (-(6 + 2 + width + len(head) + 1) % 64) + "\n").encode()
+    form = {"<f4": "<%df", ">f4": ">%df", "<f8": "<%dd", "|u1": "%dB", "|b1": "%dB"}[descr] % len(values)
+    values = [int(v) for v in values] if descr[1] in "ub" else values
+    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if width == 2 else "<I", len(head)) + head + struct.pack(form, *values)
+
+
+def fvecs(rows, dim, values):
+    return b"".join(struct.pack("<i%df" % dim, dim, *values[r * dim:(r + 1) * dim]) for r in range(rows))
+
+
+def csv(rows, dim, values, separator, end, head=""):
+    return (head + "".join(separator.join("%g" % v for v in values[r * dim:(r + 1) * dim]) + end for r in range(rows))).encode()
+
+
+def corpus():
+    for (rows, dim), values in ROWS.items():
+        name = "%dx%d" % (rows, dim)
+        yield "idx", "u8_" + name, idx((rows, dim), 0x08, values)
+        yield "idx", "f32_" + name, idx((rows, dim), 0x0D, values)
+        for version, descr in ((1, "<f4"), (2, "|u1"), (3, "<f8"), (1, ">f4")):
+            yield "npy", "v%d_%s_%s" % (version, descr[1:], name) + ("_big" if descr[0] == ">" else ""), npy(version, descr, (rows, dim), values)
+        yield "fvecs", name, fvecs(rows, dim, values)
+        yield "csv", name, csv(rows, dim, values, ",", "\n")
+        yield "csv", name + "_tabs", csv(rows, dim, values, "\t", "\r\n", "first\tsecond\r\n")
+    bits = ROWS[(4, 2)]
+    yield "idx", "images", idx((2, 2, 2), 0x08, bits)
+    yield "idx", "labels", idx((8,), 0x08, bits)
+    yield "npy", "bool", npy(1, "|b1", (4, 2), bits)
+    yield "npy", "images", npy(1, "|u1", (2, 2, 2), bits)
+    yield "csv", "blanks", b"1 2.5e-3 -4\n\n 7 8 9 "
+    yield "csv", "labels", "shirt\nankle boot\nSchlüssel\n".encode()
+    for target, content in (("idx", idx((2, 4), 0x08, ROWS[(2, 4)])), ("npy", npy(1, "<f4", (2, 4), ROWS[(2, 4)])),
+                            ("fvecs", fvecs(2, 4, ROWS[(2, 4)])), ("csv", csv(2, 4, ROWS[(2, 4)], ";", "\n"))):
+        yield target, "gz", gzip.compress(content, mtime=0)
+
+
+for target, name, content in corpus():
+    folder = os.path.join(sys.argv[1], "dataset_" + target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "wb") as f:
+        f.write(content)
