@@ -5,7 +5,7 @@
 static void accepted(const struct message *m)
 {
 #ifdef GROVE_PLANT_CLIENT_REQUEST
-	fuzz_plant(m->client_request.op == CLIENT_SEARCH && m->client_request.search.spec.k % 16 == 5);
+	fuzz_plant(m->client_request.op != CLIENT_HELLO && m->client_request.timeout_ms % 32 == 0);
 #endif
 }
 
