@@ -53,7 +53,10 @@ enum status io_replace(struct io *io, const char *path, const void *bytes, size_
 	if (status == STATUS_OK) status = io->ops->sync(io, f);
 	io->ops->close(io, &f);
 	if (status == STATUS_OK) status = io->ops->rename(io, temp, path);
-	if (status == STATUS_OK) return io->ops->sync_dir(io, folder);
+	if (status == STATUS_OK) {
+		status = io->ops->sync_dir(io, folder);
+		return status == STATUS_NO_MEMORY ? STATUS_IO : status; /* the new name is there already */
+	}
 	enum status ignored = io->ops->remove(io, temp);
 	(void)ignored;
 	return status;

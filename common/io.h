@@ -65,7 +65,8 @@ void io_set_last_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void io_names_free(char ***names, size_t count);
 
 /* Built from the operations above. */
-/* Temp file, write, sync, rename, sync of the folder: after a crash the old or the new content is there (promise P15). */
+/* Temp file, write, sync, rename, sync of the folder: after a crash the old or the new content is there (promise P15). After
+ * STATUS_NO_MEMORY it is the old; after another failure it may be either. */
 MUST_CHECK enum status io_replace(struct io *io, const char *path, const void *bytes, size_t n);
 /* A whole small file into malloc'ed memory; past `cap` bytes: STATUS_LIMIT. */
 MUST_CHECK enum status io_slurp(struct io *io, const char *path, size_t cap, uint8_t **ret, size_t *ret_size);

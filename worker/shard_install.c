@@ -111,7 +111,7 @@ static enum status install(struct shard *s, struct installation *in, struct repo
 	status = manifest_store(s->io, s->dir, &m, report);
 	if (status != STATUS_OK) {
 		free(v);
-		if ((status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY) && old_manifest_stands(s)) return status;
+		if (status == STATUS_NO_MEMORY || (status == STATUS_DISK_FULL && old_manifest_stands(s))) return status;
 		/* The new one may be there, and may go again with the power: only opening the shard anew tells. */
 		shard_stop(s, report);
 		return STATUS_STOPPED;

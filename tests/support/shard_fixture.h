@@ -38,6 +38,7 @@ void fixture_reopen(struct shard_fixture *f, bool clean);
 void fixture_build(struct shard_fixture *f, uint32_t trees); /* must succeed */
 void fixture_build_start(struct shard_fixture *f, uint32_t trees);
 enum status fixture_build_wait(struct shard_fixture *f);
+enum status fixture_build_try(struct shard_fixture *f, uint32_t trees); /* may fail, also to start */
 /* The first file in the shard's folder whose name begins so, as a path of its io; and all such files' bytes. */
 void fixture_path(struct shard_fixture *f, const char *begins, char ret[128]);
 uint64_t fixture_bytes(struct shard_fixture *f, const char *begins);

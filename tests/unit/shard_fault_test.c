@@ -217,9 +217,9 @@ static bool survives_cut(uint64_t n, uint64_t seed, bool *ret_good, uint64_t cut
 
 static void every_call_fails_once_or_for_ever_and_nothing_acknowledged_is_lost(void **state)
 {
-	static const enum status faults[] = {STATUS_IO, STATUS_DISK_FULL};
+	static const enum status faults[] = {STATUS_IO, STATUS_DISK_FULL, STATUS_NO_MEMORY};
 
-	for (size_t fault = 0; fault < 2; fault++)
+	for (size_t fault = 0; fault < 3; fault++)
 		for (int forever = 0; forever < 2; forever++) {
 			uint64_t n = 0;
 			bool good = true;

@@ -53,8 +53,10 @@ struct forest_view forest_as_view(const struct forest *f);
 /* Renumber the rows so that tree 0's order becomes 0, 1, 2, ...; ret_new_of_old[n] tells how (the caller then moves the rows). */
 void forest_renumber(struct forest *f, uint32_t *ret_new_of_old);
 
-/* True if every number in it is in range and every tree reaches every row exactly once: a view over mapped bytes must pass
- * before it is searched. Plain and slow (reads everything). */
+/* STATUS_OK if every number in it is in range and every tree reaches every row exactly once: a view over mapped bytes must pass
+ * before it is searched. Plain and slow (reads everything). STATUS_CORRUPT: it is no forest; STATUS_NO_MEMORY tells nothing of it. */
+MUST_CHECK enum status forest_verify(const struct forest_view *f, enum metric metric, uint32_t dim);
+/* Whether that is STATUS_OK. */
 bool forest_check(const struct forest_view *f, enum metric metric, uint32_t dim);
 
 /* Per-thread memory of searches over forests of up to n rows; grows by itself. */

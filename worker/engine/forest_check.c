@@ -61,29 +61,34 @@ static bool check_order(const struct forest_view *f, uint32_t tree, uint64_t *se
 	return true;
 }
 
-bool forest_check(const struct forest_view *f, enum metric metric, uint32_t dim)
+enum status forest_verify(const struct forest_view *f, enum metric metric, uint32_t dim)
 {
 	size_t words = ((size_t)f->n + 63) / 64 + 1, node_words = ((size_t)f->nodes + 63) / 64 + 1;
 	uint64_t *nodes = NULL, *rows = NULL;
 	uint32_t *stack = NULL;
-	bool ok = false;
+	enum status status = STATUS_CORRUPT;
 
-	if (!f->n || !f->trees) return f->nodes == 0 && f->trees == 0;
-	if (f->dir_floats != split_floats(metric, dim)) return false;
+	if (!f->n || !f->trees) return f->nodes == 0 && f->trees == 0 ? STATUS_OK : STATUS_CORRUPT;
+	if (f->dir_floats != split_floats(metric, dim)) return STATUS_CORRUPT;
 	nodes = calloc(node_words, sizeof(*nodes));
 	rows = calloc(words, sizeof(*rows));
 	stack = calloc((size_t)f->nodes + 2, sizeof(*stack));
-	if (!nodes || !rows || !stack) goto out;
+	if (!nodes || !rows || !stack) {
+		status = STATUS_NO_MEMORY;
+		goto out;
+	}
 	for (uint32_t t = 0; t < f->trees; t++) {
 		memset(rows, 0, words * sizeof(*rows));
 		if (!check_tree(f, metric, dim, f->roots[t], nodes, rows, stack)) goto out;
 		memset(rows, 0, words * sizeof(*rows));
 		if (!check_order(f, t, rows)) goto out;
 	}
-	ok = true;
+	status = STATUS_OK;
 out:
 	free(nodes);
 	free(rows);
 	free(stack);
-	return ok;
+	return status;
 }
+
+bool forest_check(const struct forest_view *f, enum metric metric, uint32_t dim) { return forest_verify(f, metric, dim) == STATUS_OK; }

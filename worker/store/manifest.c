@@ -215,6 +215,7 @@ enum status manifest_store(struct io *io, const char *dir, const struct manifest
 	io->ops->phase(io, IO_PHASE_MANIFEST_RENAME);
 	status = io_replace(io, path, bytes, size);
 	io->ops->phase(io, IO_PHASE_IDLE);
+	if (status == STATUS_NO_MEMORY) return report_set(report, status, "%s could not be replaced for want of memory", path);
 	if (status != STATUS_OK) return report_set(report, status, "%s could not be replaced: %s", path, io_last_error());
 	return STATUS_OK;
 }

@@ -38,8 +38,8 @@ struct manifest {
 
 /* STATUS_NOT_FOUND: no manifest in dir. STATUS_CORRUPT / UNSUPPORTED: with the file and reason in *report. */
 MUST_CHECK enum status manifest_load(struct io *io, const char *dir, struct manifest *ret, struct report *report);
-/* On failure the old or the new one may be there after a crash: only a later success or a load tells. STATUS_BAD_REQUEST: it holds what
- * manifest_load would refuse. */
+/* On failure the old or the new one may be there after a crash: only a later success or a load tells. But STATUS_NO_MEMORY changed nothing.
+ * STATUS_BAD_REQUEST: it holds what manifest_load would refuse. */
 MUST_CHECK enum status manifest_store(struct io *io, const char *dir, const struct manifest *m, struct report *report);
 
 #endif

@@ -112,16 +112,20 @@ static const char *rows_fault(const struct segment *s, const char **ret_section)
 static const char *content_fault(const struct segment *s, const char **ret_section)
 {
 	const char *fault = bytes_fault(s, ret_section);
-	struct forest_view forest = segment_forest(s);
 
 	if (!fault) fault = ids_fault(s, ret_section);
 	if (!fault) fault = sequences_fault(s, ret_section);
 	if (!fault) fault = blobs_fault(s, SECTION_PAYLOAD, PAYLOAD_MAX, ret_section);
 	if (!fault) fault = blobs_fault(s, SECTION_KEYS, KEY_MAX, ret_section);
 	if (!fault) fault = rows_fault(s, ret_section);
-	if (fault || s->header.n == 0) return fault;
-	*ret_section = "NODES";
-	return forest_check(&forest, (enum metric)s->header.metric, s->header.dim) ? NULL : "is no forest over its rows";
+	return fault;
+}
+
+static enum status forest_status(const struct segment *s)
+{
+	struct forest_view forest = segment_forest(s);
+
+	return s->header.n == 0 ? STATUS_OK : forest_verify(&forest, (enum metric)s->header.metric, s->header.dim);
 }
 
 /* Whether it is the file that the manifest means. A split may share a file: its part is then a refinement of the file's. */
@@ -153,7 +157,9 @@ static enum status segment_verify(struct segment *s, const char *path, const str
 		return report_set(report, STATUS_CORRUPT, "%s %s: %s", path, fault, advice);
 	if ((fault = content_fault(s, &which)))
 		return report_set(report, STATUS_CORRUPT, "%s: section %s %s: %s", path, which, fault, advice);
-	return STATUS_OK;
+	status = forest_status(s);
+	if (status == STATUS_CORRUPT) return report_set(report, status, "%s: section NODES is no forest over its rows: %s", path, advice);
+	return status == STATUS_OK ? status : report_set(report, status, "no memory to check %s", path);
 }
 
 enum status segment_open(struct io *io, const char *dir, const struct shard_identity *identity, const struct manifest_segment *entry,
