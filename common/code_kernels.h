@@ -1,0 +1,12 @@
+/* code_kernels.h - the sets of kernels that codes.c chooses from; each in a file of its own, compiled for its instruction set. */
+#ifndef COMMON_CODE_KERNELS_H
+#define COMMON_CODE_KERNELS_H
+
+#include "common/codes.h"
+
+extern const struct code_kernels code_kernels_scalar;
+#if defined(__x86_64__)
+extern const struct code_kernels code_kernels_avx2;
+#endif
+
+#endif

@@ -1,0 +1,38 @@
+/* codes.c - the choice of kernels. Whoever forces a set of vec.h by GROVE_KERNELS gets the set of the same name here, or the plain one. */
+#include "common/codes.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/code_kernels.h"
+
+const struct code_kernels *code_kernels_by_name(const char *name)
+{
+	if (!strcmp(name, "scalar")) return &code_kernels_scalar;
+#if defined(__x86_64__)
+	if (!strcmp(name, "avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return &code_kernels_avx2;
+#endif
+	return NULL;
+}
+
+static const struct code_kernels *chosen;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void choose(void)
+{
+	static const char *const best_first[] = {"vnni", "avx512", "avx2", "neon"};
+	const char *wanted = getenv("GROVE_KERNELS");
+
+	if (wanted && *wanted)
+		chosen = code_kernels_by_name(wanted);
+	else
+		for (size_t i = 0; !chosen && i < sizeof(best_first) / sizeof(best_first[0]); i++) chosen = code_kernels_by_name(best_first[i]);
+	if (!chosen) chosen = &code_kernels_scalar;
+}
+
+const struct code_kernels *code_kernels(void)
+{
+	pthread_once(&once, choose);
+	return chosen;
+}

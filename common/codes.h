@@ -1,0 +1,34 @@
+/* codes.h - kernels over codes: rows of small integers that stand for vectors in the inner loops of the engine.
+ *
+ * A code row is `stride` bytes (a multiple of 64), each 0..127, what is past the dimension 0; row r stands at base + r * stride. Seven bits and
+ * not eight, so that the products of two pairs fit the 16 bits that AVX2 sums them in. All sums are of integers, hence the same on every
+ * instruction set in whatever order; codes_scalar.c is the definition.
+ *
+ * One query against n rows: rows 0 .. n-1 where `which` is NULL, else rows which[0 .. n). Base and query are aligned to 64.
+ * With DIM_MAX dimensions no sum leaves 31 bits. */
+#ifndef COMMON_CODES_H
+#define COMMON_CODES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CODE_MAX = 127, CODE_ALIGN = 64 };
+
+struct code_kernels {
+	const char *name; /* "scalar", "avx2", "avx512", "vnni", "neon" */
+	/* sum (q - x)^2 */
+	void (*l2)(const uint8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, uint32_t *ret);
+	/* sum |q - x| */
+	void (*l1)(const uint8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, uint32_t *ret);
+	/* sum q x, q of -127..127 */
+	void (*dot)(const int8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, int32_t *ret);
+	/* bits that differ: rows of any bytes, stride a multiple of 8, no alignment */
+	void (*bits)(const uint8_t *query, const uint8_t *base, size_t stride, size_t n, uint32_t *ret);
+};
+
+/* The kernels of this process: the best that the processor has, or what GROVE_KERNELS names (vec.h); any thread. */
+const struct code_kernels *code_kernels(void);
+/* The named set, or NULL if this processor cannot run it. For tests. */
+const struct code_kernels *code_kernels_by_name(const char *name);
+
+#endif

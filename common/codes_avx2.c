@@ -1,0 +1,89 @@
+/* codes_avx2.c - codes, 32 at a time and four rows at once: the four sums are folded together, and four rows are on their way from memory while
+ * a processor would wait for one. maddubs sums two products in 16 signed bits, 2 * 127 * 127 at most. */
+#include "common/code_kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+typedef __m256i (*step_fn)(__m256i sum, __m256i query, __m256i row);
+
+static inline __m256i step_l2(__m256i sum, __m256i query, __m256i row)
+{
+	__m256i apart = _mm256_abs_epi8(_mm256_sub_epi8(query, row));
+	return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(apart, apart), _mm256_set1_epi16(1)));
+}
+
+/* Four sums of 64 bits, each below 2^32. */
+static inline __m256i step_l1(__m256i sum, __m256i query, __m256i row) { return _mm256_add_epi32(sum, _mm256_sad_epu8(query, row)); }
+
+static inline __m256i step_dot(__m256i sum, __m256i query, __m256i row)
+{
+	return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(row, query), _mm256_set1_epi16(1)));
+}
+
+static inline __m128i fold4(__m256i a, __m256i b, __m256i c, __m256i d)
+{
+	__m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+	return _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+}
+
+static inline const uint8_t *row_of(const uint8_t *base, size_t stride, const uint32_t *which, size_t i)
+{
+	return base + (which ? which[i] : i) * stride;
+}
+
+static inline __attribute__((always_inline)) void run(step_fn step, const uint8_t *query, const uint8_t *base, size_t stride,
+	const uint32_t *which, size_t n, uint32_t *ret)
+{
+	for (size_t i = 0; i < n; i += 4) {
+		/* A rest repeats the last row. */
+		const uint8_t *r0 = row_of(base, stride, which, i), *r1 = row_of(base, stride, which, i + 1 < n ? i + 1 : n - 1);
+		const uint8_t *r2 = row_of(base, stride, which, i + 2 < n ? i + 2 : n - 1), *r3 = row_of(base, stride, which, i + 3 < n ? i + 3 : n - 1);
+		__m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
+		for (size_t j = 0; j < stride; j += 32) {
+			__m256i q = _mm256_load_si256((const __m256i *)(const void *)(query + j));
+			s0 = step(s0, q, _mm256_load_si256((const __m256i *)(const void *)(r0 + j)));
+			s1 = step(s1, q, _mm256_load_si256((const __m256i *)(const void *)(r1 + j)));
+			s2 = step(s2, q, _mm256_load_si256((const __m256i *)(const void *)(r2 + j)));
+			s3 = step(s3, q, _mm256_load_si256((const __m256i *)(const void *)(r3 + j)));
+		}
+		__m128i sums = fold4(s0, s1, s2, s3);
+		if (n - i >= 4)
+			_mm_storeu_si128((__m128i *)(void *)(ret + i), sums);
+		else {
+			uint32_t four[4];
+			_mm_storeu_si128((__m128i *)(void *)four, sums);
+			memcpy(ret + i, four, (n - i) * sizeof(*ret));
+		}
+	}
+}
+
+static void avx2_l2(const uint8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, uint32_t *ret)
+{
+	run(step_l2, query, base, stride, which, n, ret);
+}
+
+static void avx2_l1(const uint8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, uint32_t *ret)
+{
+	run(step_l1, query, base, stride, which, n, ret);
+}
+
+static void avx2_dot(const int8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, int32_t *ret)
+{
+	run(step_dot, (const uint8_t *)query, base, stride, which, n, (uint32_t *)ret);
+}
+
+static void avx2_bits(const uint8_t *query, const uint8_t *base, size_t stride, size_t n, uint32_t *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t sum = 0, x, y;
+		for (size_t j = 0; j < stride; j += 8) {
+			memcpy(&x, query + j, 8);
+			memcpy(&y, base + i * stride + j, 8);
+			sum += (uint64_t)__builtin_popcountll(x ^ y);
+		}
+		ret[i] = (uint32_t)sum;
+	}
+}
+
+const struct code_kernels code_kernels_avx2 = {"avx2", avx2_l2, avx2_l1, avx2_dot, avx2_bits};
