@@ -218,3 +218,21 @@ enum status forest_search(const struct forest_view *f, const struct rows *rows, 
 	forget(s);
 	return STATUS_OK;
 }
+
+enum status forest_descend(const struct forest_view *f, const struct rows *rows, const struct query *query, struct forest_scratch *s,
+	uint32_t *ret_first, uint32_t *ret_count)
+{
+	enum status status = prepare(s, f);
+	if (status != STATUS_OK) return status;
+	const void *seen_by_planes = plane_query(f, rows, query, s);
+	uint32_t at = f->roots[0];
+
+	while (!f->node[at].count) {
+		float left, right;
+		child_priorities(f, rows, seen_by_planes, FLT_MAX, at, &left, &right);
+		at = left > right ? f->node[at].left : f->node[at].right;
+	}
+	*ret_first = f->node[at].left;
+	*ret_count = f->node[at].count;
+	return STATUS_OK;
+}

@@ -1,0 +1,76 @@
+/* graph.h - a graph of near neighbours over the rows of a segment, made by its forest and entered through tree 0.
+ *
+ * Build: rows that share a small node of a tree are compared (knn.h); each row's neighbours are thinned so that no two of them lie in the same
+ * direction (Subramanya et al. 2019, "DiskANN", algorithm 2: RobustPrune), reverse edges are added and the result is thinned again; at last every
+ * row is made reachable from row 0. Differs from DiskANN: no search takes part in the build, since the forest has found the neighbours already.
+ *
+ * Search: the query descends tree 0 to a leaf, the leaf's rows are scored, and from there the nearest that were not yet expanded are expanded,
+ * a few at a time, until the `ef` nearest all are (Malkov & Yashunin 2018, algorithm 2). All of it on codes (quant.h); the nearest of the pool are
+ * scored again exactly.
+ *
+ * Rows stand in the leaf order of tree 0 (forest_renumber). Two flat arrays, written to the segment and mapped back as they are. */
+#ifndef ENGINE_GRAPH_H
+#define ENGINE_GRAPH_H
+
+#include "worker/engine/forest.h"
+#include "worker/engine/quant.h"
+
+enum {
+	GRAPH_DEGREE_MAX = 48,  /* but for the edges that make every row reachable */
+	GRAPH_ROWS_MIN = 1000,  /* fewer rows are scanned: no graph */
+	GRAPH_TREES_LEAST = 8,  /* trees that make a good graph; a forest of fewer grows more for the time of the build */
+	GRAPH_TREES_MOST = 12,  /* more add nothing */
+	GRAPH_EF_MAX = 1 << 16,
+};
+
+struct graph_view {
+	uint32_t n, edges;
+	const uint32_t *first; /* [n + 1]: the neighbours of row r are to[first[r] .. first[r + 1]), nearest first */
+	const uint32_t *to;    /* [edges] */
+};
+
+/* Whether a segment of n rows of this metric has codes and a graph. hamming has none: its bits are scanned. */
+static inline bool graph_wanted(enum metric m, uint32_t n) { return m != METRIC_HAMMING && n >= GRAPH_ROWS_MIN; }
+
+struct graph; /* a built graph in memory */
+
+/* Build over n coded rows and their forest, renumbered. The same codes and forest give the same graph for any number of threads. `progress` (may be
+ * NULL) counts up to graph_build_steps(). STATUS_CANCELLED by the pulse, which several threads may ask at once; STATUS_LIMIT for 2^32 edges.
+ * Memory: 8 x KNN_K bytes a row, and about 150 more at the end. */
+MUST_CHECK enum status graph_build(const struct codes *codes, const struct forest_view *forest, struct runner *runner,
+	_Atomic uint64_t *progress, const struct pulse *pulse, struct graph **ret);
+uint64_t graph_build_steps(uint32_t n, uint32_t trees);
+void graph_free(struct graph **g);
+struct graph_view graph_as_view(const struct graph *g);
+
+/* True if all numbers are in range and every row is reachable from row 0: a view over mapped bytes must pass before it is searched.
+ * STATUS_CORRUPT: it does not; STATUS_NO_MEMORY tells nothing of it. */
+MUST_CHECK enum status graph_verify(const struct graph_view *g);
+
+/* What a search may cost. */
+struct graph_effort {
+	uint32_t ef;     /* rows of the pool, at least k */
+	uint64_t budget; /* codes scored at most, but for one leaf more; as many as there are rows: exact search; 0: as many as ef takes */
+};
+
+/* What is searched. Rows, codes and graph are of one segment. */
+struct graph_space {
+	struct rows rows;
+	struct codes codes;
+	struct quant quant;
+	struct forest_view forest;
+	struct graph_view graph;
+	uint64_t dead; /* about how many rows are dead: the pool grows accordingly */
+};
+
+/* Per-thread memory; grows by itself. */
+struct graph_scratch;
+MUST_CHECK enum status graph_scratch_new(struct graph_scratch **ret);
+void graph_scratch_free(struct graph_scratch **s);
+
+/* Offer the nearest live rows to top (capacity k >= 1), scored exactly; work->candidates counts codes scored. `except` is a row that is treated as not
+ * there (UINT32_MAX: none), for calibration. STATUS_NO_MEMORY leaves top and work untouched. */
+MUST_CHECK enum status graph_search(const struct graph_space *s, const struct query *query, const struct graph_effort *effort, uint32_t except,
+	const struct pulse *pulse, struct graph_scratch *scratch, struct topk *top, struct search_work *work);
+
+#endif

@@ -1,0 +1,264 @@
+/* graph_search.c - a pool of the nearest rows so far, ascending, of which the first `ef` count. A step expands the nearest few that were not yet
+ * expanded: their neighbours that were never met are gathered first, asked from memory all at once, and scored in one call; on its own each would
+ * wait for memory. A row's list of neighbours is asked for when the row enters the pool.
+ *
+ * The order of expansion does not depend on ef: a larger one only goes on for longer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "worker/engine/exact.h"
+#include "worker/engine/graph.h"
+
+enum {
+	EXPAND = 3,          /* rows expanded in a step */
+	RERANK_LEAST = 40,   /* rows scored exactly, or RERANK_TIMES x k if that is more */
+	RERANK_TIMES = 4,
+	PULSE_STEPS = 16,
+	DEAD_TIMES_MAX = 8,  /* where most rows are dead the pool grows by no more than this */
+};
+
+/* score << 32 | row << 1 | expanded. A segment has fewer than 2^31 rows. */
+typedef uint64_t entry;
+static entry entry_of(uint32_t score, uint32_t row) { return (uint64_t)score << 32 | (uint64_t)row << 1; }
+static uint32_t entry_row(entry e) { return (uint32_t)e >> 1; }
+
+struct graph_scratch {
+	struct forest_scratch *forest;
+	uint64_t *met;     /* bitmap over rows, all zero between searches */
+	uint32_t *touched; /* words of it that are not zero */
+	size_t words, touched_count;
+	entry *pool;
+	size_t pool_room;
+	uint8_t *query;    /* coded */
+	size_t query_room;
+	uint32_t *fresh, *scores; /* [fresh_room] rows of a step */
+	size_t fresh_room;
+};
+
+enum status graph_scratch_new(struct graph_scratch **ret)
+{
+	struct graph_scratch *s = calloc(1, sizeof(*s));
+	enum status status = s ? forest_scratch_new(&s->forest) : STATUS_NO_MEMORY;
+
+	if (status == STATUS_OK)
+		*ret = s;
+	else
+		free(s);
+	return status;
+}
+
+void graph_scratch_free(struct graph_scratch **scratch)
+{
+	struct graph_scratch *s = *scratch;
+
+	if (!s) return;
+	forest_scratch_free(&s->forest);
+	free(s->met);
+	free(s->touched);
+	free(s->pool);
+	free(s->query);
+	free(s->fresh);
+	free(s->scores);
+	free(s);
+	*scratch = NULL;
+}
+
+static enum status prepare(struct graph_scratch *s, const struct graph_space *space, size_t ef)
+{
+	size_t words = ((size_t)space->graph.n + 63) / 64, fresh = space->rows.n;
+
+	if (words > s->words) {
+		uint64_t *met = calloc(words, sizeof(*met));
+		uint32_t *touched = malloc(words * sizeof(*touched));
+		if (!met || !touched) {
+			free(met);
+			free(touched);
+			return STATUS_NO_MEMORY;
+		}
+		free(s->met);
+		free(s->touched);
+		s->met = met;
+		s->touched = touched;
+		s->words = words;
+	}
+	if (ef + 1 > s->pool_room) {
+		entry *pool = realloc(s->pool, (ef + 1) * sizeof(*pool));
+		if (!pool) return STATUS_NO_MEMORY;
+		s->pool = pool;
+		s->pool_room = ef + 1;
+	}
+	if (space->codes.stride > s->query_room) {
+		uint8_t *query = aligned_alloc(CODE_ALIGN, space->codes.stride);
+		if (!query) return STATUS_NO_MEMORY;
+		free(s->query);
+		s->query = query;
+		s->query_room = space->codes.stride;
+	}
+	/* A step gathers a leaf, or the neighbours of EXPAND rows; a repaired row may have any number. */
+	if (fresh > s->fresh_room) {
+		uint32_t *rows = realloc(s->fresh, fresh * sizeof(*rows));
+		if (rows) s->fresh = rows;
+		uint32_t *scores = realloc(s->scores, fresh * sizeof(*scores));
+		if (scores) s->scores = scores;
+		if (!rows || !scores) return STATUS_NO_MEMORY;
+		s->fresh_room = fresh;
+	}
+	return STATUS_OK;
+}
+
+static bool first_meeting(struct graph_scratch *s, uint32_t row)
+{
+	uint64_t *word = &s->met[row / 64], bit = (uint64_t)1 << row % 64;
+
+	if (*word & bit) return false;
+	if (!*word) s->touched[s->touched_count++] = row / 64;
+	*word |= bit;
+	return true;
+}
+
+static void forget(struct graph_scratch *s)
+{
+	for (size_t i = 0; i < s->touched_count; i++) s->met[s->touched[i]] = 0;
+	s->touched_count = 0;
+}
+
+/* ---- the pool ---- */
+
+struct pool { entry *entries; size_t count, ef, next; }; /* before `next` all are expanded */
+
+static void pool_insert(struct pool *p, entry e)
+{
+	size_t low = 0, high = p->count;
+
+	if (p->count == p->ef) {
+		if (e >= p->entries[p->count - 1]) return;
+		high = --p->count;
+	}
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (p->entries[middle] < e)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	memmove(p->entries + low + 1, p->entries + low, (p->count - low) * sizeof(e));
+	p->entries[low] = e;
+	p->count++;
+	if (low < p->next) p->next = low;
+}
+
+/* Score the n rows in s->fresh and let them enter. */
+static void score_fresh(const struct graph_space *space, struct graph_scratch *s, struct pool *p, size_t n)
+{
+	const struct graph_view *g = &space->graph;
+
+	quant_score(&space->codes, s->query, s->fresh, n, s->scores);
+	for (size_t i = 0; i < n; i++) {
+		entry e = entry_of(s->scores[i], s->fresh[i]);
+		if (p->count == p->ef && e >= p->entries[p->count - 1]) continue;
+		__builtin_prefetch(g->to + g->first[s->fresh[i]]);
+		pool_insert(p, e);
+	}
+}
+
+static void prefetch_code(const struct codes *c, uint32_t row)
+{
+	const uint8_t *code = c->base + (size_t)row * c->stride;
+
+	__builtin_prefetch(code);
+	__builtin_prefetch(code + 64);
+}
+
+/* Gather what a row's neighbours add, at most `room` rows. */
+static size_t gather(const struct graph_space *space, struct graph_scratch *s, uint32_t row, size_t n, uint64_t room)
+{
+	const struct graph_view *g = &space->graph;
+
+	for (uint32_t i = g->first[row]; i < g->first[row + 1] && n < room; i++) {
+		uint32_t near = g->to[i];
+		if (!first_meeting(s, near)) continue;
+		prefetch_code(&space->codes, near);
+		s->fresh[n++] = near;
+	}
+	return n;
+}
+
+/* Expand until the pool's first ef are, or the budget is spent. False: stopped by the pulse. */
+static bool wander(const struct graph_space *space, struct graph_scratch *s, struct pool *p, uint64_t budget, const struct pulse *pulse,
+	uint64_t *scored)
+{
+	for (unsigned step = 0; *scored < budget; step++) {
+		size_t n = 0;
+		unsigned expanded = 0;
+		for (; p->next < p->count && expanded < EXPAND; p->next++) {
+			entry *e = &p->entries[p->next];
+			if (*e & 1) continue;
+			*e |= 1;
+			expanded++;
+			n = gather(space, s, entry_row(*e), n, budget - *scored);
+		}
+		if (!expanded) return true;
+		score_fresh(space, s, p, n);
+		*scored += n;
+		if (step % PULSE_STEPS == PULSE_STEPS - 1 && pulse_stop(pulse)) return false;
+	}
+	return true;
+}
+
+/* ---- the answer ---- */
+
+/* The nearest of the pool that are live, scored exactly. */
+static void rerank(const struct graph_space *space, const struct query *query, struct graph_scratch *s, const struct pool *p, struct topk *top)
+{
+	const struct rows *rows = &space->rows;
+	size_t wanted = RERANK_TIMES * top->capacity > RERANK_LEAST ? RERANK_TIMES * top->capacity : RERANK_LEAST, n = 0;
+
+	for (size_t i = 0; i < p->count && n < wanted; i++) {
+		uint32_t row = entry_row(p->entries[i]);
+		if (!rows_live(rows, row)) continue;
+		for (size_t at = 0; at < rows->stride && at < 1024; at += 64) __builtin_prefetch(rows->base + (size_t)row * rows->stride + at);
+		s->fresh[n++] = row;
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint32_t row = s->fresh[i];
+		float raw = vec_raw(rows->metric, rows_row(rows, row), rows->norm2 ? rows->norm2[row] : 0, query->row, query->norm2, rows->dim);
+		if (topk_admits(top, raw)) topk_push(top, (struct hit){.id = rows->ids[row], .raw = raw});
+	}
+}
+
+/* Dead rows stand in the pool and lead on, but are no answer. */
+static size_t pool_size(const struct graph_space *space, const struct graph_effort *effort, size_t k)
+{
+	uint64_t ef = effort->ef > k ? effort->ef : k, n = space->rows.n, live = n - (space->dead < n ? space->dead : n);
+
+	ef = live * DEAD_TIMES_MAX > n ? ef * n / live : ef * DEAD_TIMES_MAX;
+	return ef < n ? ef : n;
+}
+
+enum status graph_search(const struct graph_space *space, const struct query *query, const struct graph_effort *effort, uint32_t except,
+	const struct pulse *pulse, struct graph_scratch *s, struct topk *top, struct search_work *work)
+{
+	size_t ef = pool_size(space, effort, top->capacity), n = 0;
+	uint32_t first, count;
+	uint64_t scored;
+
+	if (space->graph.n == 0 || (effort->budget && effort->budget >= space->rows.n)) {
+		exact_search(&space->rows, query, 1, pulse, top, work);
+		return STATUS_OK;
+	}
+	enum status status = prepare(s, space, ef);
+	if (status == STATUS_OK) status = forest_descend(&space->forest, &space->rows, query, s->forest, &first, &count);
+	if (status != STATUS_OK) return status;
+	struct pool pool = {.entries = s->pool, .ef = ef};
+	quant_encode_query(&space->quant, space->rows.metric, space->rows.dim, query, s->query);
+	if (except != UINT32_MAX) (void)first_meeting(s, except);
+	for (uint32_t i = first; i < first + count; i++)
+		if (first_meeting(s, i)) s->fresh[n++] = i;
+	score_fresh(space, s, &pool, n);
+	scored = n;
+	if (!wander(space, s, &pool, effort->budget ? effort->budget : UINT64_MAX, pulse, &scored)) work->truncated = true;
+	forget(s);
+	rerank(space, query, s, &pool, top);
+	work->candidates += scored;
+	return STATUS_OK;
+}

@@ -1,0 +1,235 @@
+/* knn.c - all pairs of each group, in tiles that stay in cache: the distances of a tile are scanned by row and by column against each row's
+ * worst neighbour so far, and the few that pass wait in a small reservoir, which is halved to its nearest when full. At the end of the group the
+ * reservoir is sorted and merged into the row's list. Inserting each pair into a sorted list took two thirds of the build instead. */
+#include "worker/engine/knn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/cursor.h"
+
+enum { TILE = 32, RESERVOIR = 128, PIECE_GROUPS = 16 };
+
+struct group { uint32_t first, count; };
+
+struct knn {
+	const struct codes *codes;
+	const struct forest_view *forest;
+	const struct pulse *pulse;
+	_Atomic uint64_t *progress;
+	knn_key *lists;
+	uint8_t *counts;
+	struct group *groups; /* of the tree at hand */
+	uint32_t group_count, group_room, tree;
+	_Atomic bool cancelled, no_memory;
+};
+
+/* One thread's memory for one group. */
+struct work {
+	uint8_t *codes;       /* [KNN_GROUP_MAX x stride] */
+	uint32_t *tile;       /* [TILE x TILE] */
+	uint32_t worst[KNN_GROUP_MAX];
+	uint16_t waiting[KNN_GROUP_MAX]; /* in the reservoir of each row */
+	knn_key *reservoirs;  /* [KNN_GROUP_MAX x RESERVOIR] */
+};
+
+/* ---- small sorts ---- */
+
+void knn_sort(knn_key *keys, size_t n)
+{
+	/* Insertion within runs of 8, then merges would pay above some 64 keys; below that insertion alone is as fast. */
+	for (size_t i = 1; i < n; i++) {
+		knn_key key = keys[i];
+		size_t at = i;
+		for (; at > 0 && keys[at - 1] > key; at--) keys[at] = keys[at - 1];
+		keys[at] = key;
+	}
+}
+
+/* The `keep` least of n come first, in no order; returns the largest of them. Hoare's selection by the median of three. */
+static knn_key select_least(knn_key *keys, size_t n, size_t keep)
+{
+	size_t low = 0, high = n - 1, target = keep - 1;
+
+	while (low < high) {
+		knn_key a = keys[low], b = keys[(low + high) / 2], c = keys[high];
+		knn_key pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
+		size_t i = low, j = high;
+		for (;;) {
+			while (keys[i] < pivot) i++;
+			while (keys[j] > pivot) j--;
+			if (i >= j) break;
+			knn_key other = keys[i];
+			keys[i++] = keys[j];
+			keys[j--] = other;
+		}
+		if (j < i && j < target)
+			low = i;
+		else if (j < target)
+			low = j + 1;
+		else
+			high = j;
+	}
+	return keys[target];
+}
+
+/* ---- a group ---- */
+
+static void offer(struct work *w, uint32_t i, uint32_t apart, uint32_t row)
+{
+	knn_key *reservoir = w->reservoirs + (size_t)i * RESERVOIR;
+
+	reservoir[w->waiting[i]++] = knn_key_of(apart, row);
+	if (w->waiting[i] < RESERVOIR) return;
+	uint32_t worst = knn_apart(select_least(reservoir, RESERVOIR, KNN_K));
+	if (worst < w->worst[i]) w->worst[i] = worst;
+	w->waiting[i] = KNN_K;
+}
+
+/* Pairs between the rows i0 .. and j0 .. of the group; where the two runs are one, each pair once. */
+static void compare_tile(const struct knn *k, struct work *w, const uint32_t *rows, uint32_t count, uint32_t i0, uint32_t j0)
+{
+	uint32_t ni = count - i0 < TILE ? count - i0 : TILE, nj = count - j0 < TILE ? count - j0 : TILE;
+	struct codes block = {k->codes->metric, k->codes->stride, w->codes + (size_t)j0 * k->codes->stride};
+
+	for (uint32_t i = 0; i < ni; i++) {
+		uint32_t *apart = w->tile + (size_t)i * TILE, limit = i0 == j0 ? i : nj;
+		if (limit == 0) continue;
+		quant_apart(&block, w->codes + (size_t)(i0 + i) * block.stride, NULL, limit, apart);
+		uint32_t worst = w->worst[i0 + i];
+		for (uint32_t j = 0; j < limit; j++) {
+			if (apart[j] < worst) {
+				offer(w, i0 + i, apart[j], rows[j0 + j]);
+				worst = w->worst[i0 + i];
+			}
+			if (apart[j] < w->worst[j0 + j]) offer(w, j0 + j, apart[j], rows[i0 + i]);
+		}
+	}
+}
+
+/* The nearest of the list and the reservoir, each neighbour once. */
+static void merge_row(struct knn *k, uint32_t row, knn_key *waiting, uint32_t n)
+{
+	knn_key *list = k->lists + (size_t)row * KNN_K, merged[KNN_K];
+	uint32_t have = k->counts[row], a = 0, b = 0, count = 0;
+
+	if (n > KNN_K) {
+		(void)select_least(waiting, n, KNN_K);
+		n = KNN_K;
+	}
+	knn_sort(waiting, n);
+	while (count < KNN_K && (a < have || b < n)) {
+		knn_key x = a < have ? list[a] : UINT64_MAX, y = b < n ? waiting[b] : UINT64_MAX;
+		merged[count++] = x < y ? x : y;
+		a += x <= y;
+		b += y <= x;
+	}
+	memcpy(list, merged, count * sizeof(*list));
+	k->counts[row] = (uint8_t)count;
+}
+
+static bool work_init(struct work *w, uint32_t stride)
+{
+	*w = (struct work){0};
+	w->codes = aligned_alloc(CODE_ALIGN, (size_t)KNN_GROUP_MAX * stride);
+	w->tile = malloc(TILE * TILE * sizeof(*w->tile));
+	w->reservoirs = malloc((size_t)KNN_GROUP_MAX * RESERVOIR * sizeof(*w->reservoirs));
+	return w->codes && w->tile && w->reservoirs;
+}
+
+static void work_release(struct work *w)
+{
+	free(w->codes);
+	free(w->tile);
+	free(w->reservoirs);
+}
+
+static void compare_group(struct knn *k, struct work *w, struct group g)
+{
+	const uint32_t *rows = k->forest->order + (size_t)k->tree * k->forest->n + g.first;
+	size_t stride = k->codes->stride;
+
+	for (uint32_t i = 0; i < g.count; i++) {
+		const knn_key *list = k->lists + (size_t)rows[i] * KNN_K;
+		memcpy(w->codes + i * stride, k->codes->base + rows[i] * stride, stride);
+		w->worst[i] = k->counts[rows[i]] == KNN_K ? knn_apart(list[KNN_K - 1]) : UINT32_MAX;
+		w->waiting[i] = 0;
+	}
+	for (uint32_t i0 = 0; i0 < g.count; i0 += TILE)
+		for (uint32_t j0 = 0; j0 <= i0; j0 += TILE) compare_tile(k, w, rows, g.count, i0, j0);
+	for (uint32_t i = 0; i < g.count; i++) merge_row(k, rows[i], w->reservoirs + (size_t)i * RESERVOIR, w->waiting[i]);
+	if (k->progress) atomic_fetch_add_explicit(k->progress, g.count, memory_order_relaxed);
+}
+
+static void groups_piece(void *arg, size_t number)
+{
+	struct knn *k = arg;
+	uint32_t first = (uint32_t)number * PIECE_GROUPS;
+	uint32_t end = k->group_count - first < PIECE_GROUPS ? k->group_count : first + PIECE_GROUPS;
+	struct work w = {0};
+
+	if (!work_init(&w, k->codes->stride)) atomic_store(&k->no_memory, true);
+	for (uint32_t i = first; i < end && !atomic_load(&k->no_memory) && !atomic_load(&k->cancelled); i++) {
+		if (pulse_stop(k->pulse))
+			atomic_store(&k->cancelled, true);
+		else
+			compare_group(k, &w, k->groups[i]);
+	}
+	work_release(&w);
+}
+
+/* ---- the groups of a tree ---- */
+
+/* Rows below a node, and the first place of them: those of its leaves, which stand side by side. As deep as the tree. */
+static struct group extent(const struct forest_view *f, uint32_t node)
+{
+	const struct forest_node *n = &f->node[node];
+
+	if (n->count) return (struct group){n->left, n->count};
+	struct group left = extent(f, n->left), right = extent(f, n->right);
+	return (struct group){left.first < right.first ? left.first : right.first, left.count + right.count};
+}
+
+static enum status add_group(struct knn *k, struct group g)
+{
+	if (k->group_count == k->group_room) {
+		uint32_t room = k->group_room ? 2 * k->group_room : 64;
+		void *groups = realloc(k->groups, room * sizeof(*k->groups));
+		if (!groups) return STATUS_NO_MEMORY;
+		k->groups = groups;
+		k->group_room = room;
+	}
+	k->groups[k->group_count++] = g;
+	return STATUS_OK;
+}
+
+/* The highest nodes below `node` that are small enough. */
+static enum status find_groups(struct knn *k, uint32_t node, struct group e)
+{
+	const struct forest_node *n = &k->forest->node[node];
+
+	if (e.count <= KNN_GROUP_MAX) return add_group(k, e);
+	require(!n->count);
+	enum status status = find_groups(k, n->left, extent(k->forest, n->left));
+	return status == STATUS_OK ? find_groups(k, n->right, extent(k->forest, n->right)) : status;
+}
+
+enum status knn_build(const struct codes *codes, const struct forest_view *f, uint32_t trees, struct runner *runner,
+	_Atomic uint64_t *progress, const struct pulse *pulse, knn_key *lists, uint8_t *counts)
+{
+	struct knn k = {.codes = codes, .forest = f, .pulse = pulse, .progress = progress, .lists = lists, .counts = counts};
+	enum status status = STATUS_OK;
+
+	memset(counts, 0, f->n);
+	for (k.tree = 0; k.tree < trees && status == STATUS_OK; k.tree++) {
+		k.group_count = 0;
+		status = find_groups(&k, f->roots[k.tree], extent(f, f->roots[k.tree]));
+		if (status != STATUS_OK) break;
+		runner->run(runner, (k.group_count + PIECE_GROUPS - 1) / PIECE_GROUPS, groups_piece, &k);
+		if (atomic_load(&k.no_memory)) status = STATUS_NO_MEMORY;
+		if (atomic_load(&k.cancelled)) status = STATUS_CANCELLED;
+	}
+	free(k.groups);
+	return status;
+}

@@ -1,0 +1,30 @@
+/* knn.h - the nearest neighbours of every row, nearly all of them, from the forest: rows that share a node of at most KNN_GROUP_MAX rows in any
+ * tree are compared, all pairs. Private to the engine.
+ *
+ * Deterministic: one tree after the other; in a tree every row stands in one group, whose thread alone writes the row's list. */
+#ifndef ENGINE_KNN_H
+#define ENGINE_KNN_H
+
+#include "worker/engine/forest.h"
+#include "worker/engine/quant.h"
+
+enum {
+	KNN_K = 48,          /* neighbours kept for each row */
+	KNN_GROUP_MAX = 512, /* rows of a group */
+};
+
+/* A neighbour: its distance (quant_apart) in the upper half, its row in the lower, so that keys sort by (distance, row). */
+typedef uint64_t knn_key;
+static inline knn_key knn_key_of(uint32_t apart, uint32_t row) { return (uint64_t)apart << 32 | row; }
+static inline uint32_t knn_apart(knn_key k) { return (uint32_t)(k >> 32); }
+static inline uint32_t knn_row(knn_key k) { return (uint32_t)k; }
+
+/* lists[r * KNN_K ..] ascending, counts[r] of them; the caller's memory, [n x KNN_K] and [n]. Uses the first `trees` trees of f.
+ * `progress` (may be NULL) counts up to trees * n. STATUS_CANCELLED by the pulse. Memory besides: 4 bytes a row, some MiB a thread. */
+MUST_CHECK enum status knn_build(const struct codes *codes, const struct forest_view *f, uint32_t trees, struct runner *runner,
+	_Atomic uint64_t *progress, const struct pulse *pulse, knn_key *lists, uint8_t *counts);
+
+/* Sorts ascending; for short runs. */
+void knn_sort(knn_key *keys, size_t n);
+
+#endif
