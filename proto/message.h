@@ -41,13 +41,15 @@ struct items {
 	struct blobs keys;      /* each empty or 1..KEY_MAX bytes */
 };
 
-enum search_mode { SEARCH_FOREST = 0, SEARCH_EXACT = 1 }; /* graph: a later number */
+enum search_mode { SEARCH_FOREST = 0, SEARCH_EXACT = 1, SEARCH_GRAPH = 2 };
 
 /* What a search costs and what it may return, the same on both wires. */
 struct search_spec {
 	uint32_t k;           /* >= 1, nq x k <= QUERY_HITS_MAX */
 	enum search_mode mode;
 	uint32_t search_k;    /* candidates for the whole index; 0: the default, k x trees. Ignored for exact */
+	float recall;         /* wanted, in graph mode without search_k: 0 < recall < 1; 0: not named */
+	uint32_t tune_k;      /* to a worker only: how many of the k nearest one shard may well hold; what `recall` is meant of there */
 	bool with_payload;
 };
 
