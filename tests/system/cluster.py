@@ -3,11 +3,13 @@
 The client here shares no code with Grove: it is pyzmq, msgpack and numpy, so that a mistake in both codecs cannot hide."""
 import gzip
 import json
+import mmap
 import os
 import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -64,6 +66,25 @@ class Error(Exception):
     def __init__(self, reply, frames=()):
         super().__init__(f"{reply['error']}: {reply.get('message')}")
         self.code, self.reply, self.frames = reply["error"], reply, frames
+
+
+class Faults:
+    """Faults inside the processes that are given .env: tests/support/process_faults.c. Use as a context manager."""
+
+    def __enter__(self):
+        self.file = tempfile.NamedTemporaryFile(prefix="grove-faults-")
+        self.file.truncate(4096)
+        self.map = mmap.mmap(self.file.fileno(), 4096)
+        self.env = {"LD_PRELOAD": os.path.join(BUILD, "tests/support/libgrove_faults.so"), "GROVE_FAULTS": self.file.name}
+        return self
+
+    def __exit__(self, *_):
+        self.map.close()
+        self.file.close()
+
+    def set_wall_clock(self, seconds):
+        """The wall clock jumps to so many seconds from the true time; the monotonic clock goes on."""
+        self.map[0:8] = struct.pack("<q", int(seconds * 1000000))
 
 
 class Process:
@@ -160,9 +181,9 @@ class Cluster:
     def client(self):
         return Client(self.endpoint)
 
-    def grove(self, *arguments, check=None, text=None, timeout=300):
+    def grove(self, *arguments, check=None, text=None, timeout=300, env=None):
         """Run the grove program; check: the exit code it must have."""
-        done = subprocess.run([program("grove"), *map(str, arguments)], env=dict(os.environ, GROVE_ENDPOINT=self.endpoint),
+        done = subprocess.run([program("grove"), *map(str, arguments)], env=dict(os.environ, GROVE_ENDPOINT=self.endpoint, **(env or {})),
                               input=text, stdin=None if text is not None else subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=timeout)
         if check is not None and done.returncode != check:
