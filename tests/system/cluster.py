@@ -86,6 +86,14 @@ class Faults:
         """The wall clock jumps to so many seconds from the true time; the monotonic clock goes on."""
         self.map[0:8] = struct.pack("<q", int(seconds * 1000000))
 
+    def hang(self, what):
+        """'search': search threads hang when they next begin a search; 'sync': whoever syncs a file next; None: they go on."""
+        self.map[8:12] = struct.pack("<I", {None: 0, "search": 1, "sync": 2}[what])
+
+    def hanging(self):
+        """How many threads hang now."""
+        return struct.unpack("<I", self.map[12:16])[0]
+
 
 class Process:
     """One program of ours, its output in a file."""
