@@ -2,7 +2,10 @@
  *
  * Order inside one turn: everything that has arrived is drained (a bounded number from each socket), the workers' socket
  * first, and only then does time pass for the core. After the process was stopped for a while the beats that wait in the
- * socket are thus heard before anyone is called dead. */
+ * socket are thus heard before anyone is called dead.
+ *
+ * At the end: everything under way is answered, the store finishes what it was given and is closed. A disk may hang, so a timer
+ * ends the process after STOP_SECONDS. */
 #include "coordinator/server.h"
 
 #include <errno.h>
@@ -30,6 +33,7 @@ enum {
 	DRAIN_CLIENTS = 64, /* messages taken from a socket in one turn */
 	DRAIN_WORKERS = 1024,
 	STOP_LINGER_MS = 1000, /* for the last answers at a clean stop */
+	STOP_SECONDS = 5,      /* after that the process ends whatever hangs */
 };
 
 enum { SOCKET_TCP, SOCKET_IPC, SOCKET_WORKERS, SOCKET_COUNT };
@@ -208,11 +212,22 @@ out:
 	return status;
 }
 
+/* A commit that is not on the disk was not answered. */
+static void stop_took_too_long(int number)
+{
+	static const char text[] = "grove-coordinator: the clean stop took longer than 5 s: stopped at once; nothing acknowledged is lost\n";
+	ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+	(void)ignored;
+	_exit(EXIT_FAILURE);
+}
+
 void server_close(struct server **server)
 {
 	struct server *s = *server;
 	void *left;
 	if (!s) return;
+	signal(SIGALRM, stop_took_too_long);
+	alarm(STOP_SECONDS);
 	meta_thread_stop(&s->meta);
 	if (s->store) s->store->ops->close(&s->store);
 	while (s->answers && (left = net_take(s->answers)) != NULL) {
@@ -229,6 +244,7 @@ void server_close(struct server **server)
 	if (s->signal_fd >= 0) close(s->signal_fd);
 	free(s);
 	*server = NULL;
+	alarm(0);
 }
 
 /* ---- running ---- */

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Threads that hang inside a process that lives: nobody waits for it longer than a deadline, and it is missed no more when it goes on."""
+import signal
 import time
 import unittest
 
@@ -9,6 +10,7 @@ import cluster
 
 DIM = 16
 STALL_SEARCH, STALL_WRITER, DEAD = 2, 10, 3  # seconds: worker/liveness.h, coordinator/membership.h
+STOP = 5  # worker/server.h, coordinator/server.h
 
 
 class Hang(unittest.TestCase):
@@ -96,6 +98,83 @@ class Hang(unittest.TestCase):
         self.assertIn("has hung", self.victim.text())
         self.goes_on()
         self.assertTrue(all(f["found"] for f in self.client.get("items", ids)), "what was written at last is there")
+
+    def stops_by_force(self, process, number):
+        """A process with a thread that hangs ends all the same, after the time of a clean stop, and says so."""
+        began = time.monotonic()
+        process.signal(number)
+        self.assertEqual(process.child.wait(STOP + 3), 1)
+        self.assertGreater(time.monotonic() - began, STOP - 0.5)
+        self.assertLess(time.monotonic() - began, STOP + 1)
+        self.assertIn(f"{process.name}: the clean stop took longer than {STOP} s: stopped at once; nothing acknowledged is lost", process.text())
+
+    def nothing_is_lost(self, ids, rows, answered):
+        """All that was acknowledged is there once the hung process was started again."""
+        self.faults.hang(None)
+        cluster.wait_for("complete answers", 10, self.is_complete)
+        for i, row, result, found in zip(ids, rows, answered, self.client.get("items", list(ids))):
+            if result == "ok":
+                self.assertTrue(found["found"])
+            if found["found"]:
+                self.assertEqual(found["vector"].tobytes(), row.tobytes(), f"item {i}")
+
+    def test_a_worker_is_stopped_by_force_where_a_search_hangs(self):
+        ids, rows = range(5000, 5100), self.rows[:100] + 100
+        answered = self.client.upsert("items", ids, rows)
+        self.faults.hang("search")
+        self.search_is_partial(300, at_most=0.5)
+        self.stops_by_force(self.victim, signal.SIGTERM)
+        self.victim.start()
+        self.nothing_is_lost(ids, rows, answered)
+
+    def test_a_worker_is_stopped_by_force_where_a_sync_hangs(self):
+        ids, rows = range(5000, 5200), self.rows[:200] + 100
+        answered = self.client.upsert("items", ids[:100], rows[:100])
+        self.faults.hang("sync")
+        answered += self.client.upsert("items", ids[100:], rows[100:], allow_failures=True, timeout_ms=500)
+        self.assertEqual(set(answered[100:]), {"ok", "unknown"})
+        self.stops_by_force(self.victim, signal.SIGINT)
+        self.faults.hang(None)  # else opening would hang as well
+        self.victim.start()
+        self.nothing_is_lost(ids, rows, answered)
+
+
+class Store(unittest.TestCase):
+    def test_a_coordinator_whose_store_hangs_serves_and_is_stopped_by_force(self):
+        with cluster.Faults() as faults, cluster.Cluster(workers=0, env=faults.env) as c:
+            c.env = {}
+            c.add_worker()
+            c.wait_ready()
+            with c.client() as client:
+                rows = numpy.random.default_rng(cluster.SEED).standard_normal((500, DIM)).astype(numpy.float32)
+                client.create("items", dim=DIM, metric="euclidean", shards=2)
+                client.upsert("items", range(500), rows)
+                faults.hang("sync")
+                with self.assertRaises(cluster.Error) as caught:
+                    client.call("create", "second", dim=DIM, metric="dot", shards=1, trees=1, seed=0, timeout_ms=500)
+                self.assertEqual(caught.exception.code, "unknown")
+                self.assertEqual(faults.hanging(), 1)
+                # What needs no store goes on.
+                self.assertTrue(client.search("items", rows[:1], k=1, exact=True)[0].complete)
+                self.assertEqual(set(client.upsert("items", range(500, 600), rows[:100])), {"ok"})
+                Hang.stops_by_force(self, c.coordinator, signal.SIGTERM)
+                faults.hang(None)
+                c.coordinator.start()
+                cluster.wait_for("complete answers", 10, lambda: self.is_complete(client, rows))
+                self.assertTrue(all(f["found"] for f in client.get("items", list(range(600)))))
+                # Whatever became of it, it is whole: there and usable, or free to be made.
+                try:
+                    client.create("second", dim=DIM, metric="dot", shards=1)
+                except cluster.Error as e:
+                    self.assertEqual(e.code, "exists")
+                client.dims["second"] = (DIM, "dot")
+                self.assertEqual(set(client.upsert("second", range(10), rows[:10])), {"ok"})
+
+    def is_complete(self, client, rows):
+        try:
+            return client.search("items", rows[:1], k=1, exact=True, timeout_ms=2000)[0].complete
+        except (cluster.Error, TimeoutError):
+            return False
 
 
 cluster.run()
