@@ -38,10 +38,13 @@ static void made_stored(struct core *c, struct change *change, const struct meta
 		for (uint32_t i = 0; i < index->spec.shards; i++)
 			if (change->index->shards[i].made) index->shards[i].made = true;
 		index->version = commit->version;
+		index->trouble = (struct report){.status = STATUS_OK};
 	} else {
-		log_error("index '%s': that its shards are made could not be stored: %s", index->spec.name, report_text(&commit->report));
+		if (log_due(c)) log_error("index '%s': that its shards are made could not be stored: %s", index->spec.name, report_text(&commit->report));
+		index->trouble = commit->report;
 	}
-	create_progress(c, index);
+	/* What failed is tried again with the next beat, not at once: a store that fails may do so thousands of times a second. */
+	if (commit->report.status == STATUS_OK) create_progress(c, index);
 	drop_progress(c, index);
 }
 

@@ -48,7 +48,9 @@ static enum status status_of(int code)
 
 static enum status fault(const struct sqlite_store *s, int code, const char *doing, struct report *report)
 {
-	return report_set(report, status_of(code), "the metadata store failed %s: %s", doing, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code));
+	enum status status = status_of(code);
+	return report_set(report, status, "the metadata store failed %s: %s%s", doing, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(code),
+		status == STATUS_DISK_FULL ? "; free some space where the coordinator's data folder is and try again" : "");
 }
 
 /* Run a statement that gives no row. */

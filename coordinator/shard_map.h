@@ -44,7 +44,7 @@ struct map_index {
 	struct index_spec spec;
 	uint64_t version; /* of the stored record */
 	bool changing;    /* a commit about this index is under way: the next one waits for it */
-	struct report trouble; /* why a shard was not opened when it was last tried; OK: nothing was refused */
+	struct report trouble; /* why a shard was not opened, or not stored as made, when it was last tried; OK: nothing was refused */
 	struct map_shard *shards; /* [spec.shards], by number */
 };
 

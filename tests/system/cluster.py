@@ -137,9 +137,10 @@ class Process:
 class Cluster:
     """One coordinator and some workers. Use as a context manager."""
 
-    def __init__(self, workers=2, env=None, folder=None, threads=1):
+    def __init__(self, workers=2, env=None, folder=None, threads=1, coordinator_data=None):
         self.own_folder = folder is None
         self.folder = folder or tempfile.mkdtemp(prefix="grove-test-")
+        self.coordinator_data = coordinator_data or f"{self.folder}/coordinator"
         self.env = env or {}
         self.client_port, self.worker_port = free_ports(2)
         self.endpoint = f"tcp://127.0.0.1:{self.client_port}"
@@ -160,7 +161,7 @@ class Cluster:
         self.close()
 
     def start_coordinator(self):
-        self.coordinator = Process("grove-coordinator", ["--data", f"{self.folder}/coordinator", "--listen", self.endpoint,
+        self.coordinator = Process("grove-coordinator", ["--data", self.coordinator_data, "--listen", self.endpoint,
                                    "--workers-listen", f"tcp://127.0.0.1:{self.worker_port}"],
                                    f"{self.folder}/coordinator.log", self.env)
 

@@ -133,6 +133,7 @@ static struct sim_record *record_find(struct sim *s, const char *key)
 
 static void commit_apply(struct sim *s, struct meta_commit *c)
 {
+	s->tries++;
 	if (s->store_fails) {
 		report_set(&c->report, STATUS_IO, "the store fails");
 		return;

@@ -37,7 +37,7 @@ struct sim {
 	struct sim_message *messages; /* by time */
 	struct sim_commit *commits;
 	struct sim_record records[SIM_RECORDS];
-	uint64_t revision, uuids;
+	uint64_t revision, uuids, tries; /* tries: commits that it was asked for */
 	bool store_fails, store_silent; /* the store answers IO, or nothing */
 	/* The client: one request at a time. */
 	uint64_t next_request, waiting_for;

@@ -29,6 +29,18 @@ static void put_ids(struct sim *s, const char *index, uint64_t from, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) assert_int_equal(results[i], ITEM_OK);
 }
 
+/* Send without waiting; each call from the same connection. */
+static void send_only(struct sim *s, struct client_request *r)
+{
+	struct encoded e = {0};
+	struct client_address client = {.socket = 0, .peer = {.size = 1, .bytes = {9}}};
+	sim_reply_forget(s);
+	r->id = s->waiting_for = ++s->next_request;
+	assert_int_equal(client_request_encode(r, &e, NULL), STATUS_OK);
+	core_on_client(s->core, &client, e.frames, e.count, s->now_us);
+	encoded_release(&e);
+}
+
 static void created_filled_and_searched_the_nearest_come_back_in_order(void **state)
 {
 	struct sim s;
@@ -387,6 +399,28 @@ static void a_store_that_fails_is_an_error_and_no_index(void **state)
 	sim_release(&s);
 }
 
+static void a_create_whose_end_cannot_be_stored_says_why_and_ends_when_it_can(void **state)
+{
+	struct sim s;
+	with_workers(&s, 2);
+	struct client_request r = {.op = CLIENT_CREATE, .timeout_ms = 2000, .index = "shoes"};
+	r.create.spec = (struct index_spec){.metric = METRIC_EUCLIDEAN, .dim = 1, .shards = 2, .replicas = 1, .trees = 10, .name = "shoes"};
+	send_only(&s, &r);
+	while (s.revision == 0) sim_run(&s, SIM_STEP_US);
+	s.store_fails = true;
+	sim_run(&s, 3 * SECOND);
+	assert_int_equal(s.replies, 1);
+	assert_int_equal(s.reply.error.status, STATUS_UNKNOWN);
+	assert_non_null(strstr(s.reply.error.text, "the store fails"));
+	assert_int_equal(s.revision, 1);
+	assert_in_range(s.tries, 10, 40); /* with the beats of two workers, four a second */
+	s.store_fails = false;
+	sim_run(&s, SECOND);
+	assert_int_equal(s.revision, 2);
+	put_ids(&s, "shoes", 0, 40);
+	sim_release(&s);
+}
+
 static void status_shows_workers_indexes_and_shards(void **state)
 {
 	struct sim s;
@@ -456,18 +490,6 @@ static void a_twin_process_is_refused_and_a_quick_restart_is_not(void **state)
 	assert_true(s.workers[1].welcomes > 0);
 	assert_int_equal(s.workers[1].refusals, 0);
 	sim_release(&s);
-}
-
-/* Send without waiting; each call from the same connection. */
-static void send_only(struct sim *s, struct client_request *r)
-{
-	struct encoded e = {0};
-	struct client_address client = {.socket = 0, .peer = {.size = 1, .bytes = {9}}};
-	sim_reply_forget(s);
-	r->id = s->waiting_for = ++s->next_request;
-	assert_int_equal(client_request_encode(r, &e, NULL), STATUS_OK);
-	core_on_client(s->core, &client, e.frames, e.count, s->now_us);
-	encoded_release(&e);
 }
 
 static void a_clean_stop_answers_everything_under_way(void **state)
@@ -585,6 +607,7 @@ int main(void)
 		cmocka_unit_test(one_request_more_than_a_connection_may_have_is_busy),
 		cmocka_unit_test(garbage_from_clients_and_workers_is_answered_or_counted_and_harms_nothing),
 		cmocka_unit_test(a_store_that_fails_is_an_error_and_no_index),
+		cmocka_unit_test(a_create_whose_end_cannot_be_stored_says_why_and_ends_when_it_can),
 		cmocka_unit_test(status_shows_workers_indexes_and_shards),
 		cmocka_unit_test(a_build_needs_every_shard_and_answers_when_all_are_done),
 		cmocka_unit_test(a_clean_stop_answers_everything_under_way),
