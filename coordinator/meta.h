@@ -38,7 +38,8 @@ struct meta_commit {
 	void *context; /* the asker's; untouched */
 	/* filled in by the store: */
 	struct report report; /* OK; CONFLICT: some record is not at the expected version, nothing was changed; IO, DISK_FULL,
-	                       * CORRUPT: whether it was changed is known only by reading again */
+	                       * CORRUPT and others: whether it was changed is known only by reading again, which the store's
+	                       * thread does: through it nothing was changed, unless it is being stopped */
 	uint64_t version; /* of all changed records */
 };
 void meta_commit_free(struct meta_commit **commit); /* not its context */

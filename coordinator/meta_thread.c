@@ -1,17 +1,25 @@
 /* meta_thread.c - the metadata store's own thread. The inbox it reads is opened on that thread, so starting waits until it
- * says that it runs; after that the two only exchange pointers. A NULL-context stop message ends it in order. */
+ * says that it runs; after that the two only exchange pointers. A NULL-context stop message ends it in order.
+ *
+ * A store may fail a commit that it made all the same: the disk failed behind the last write, or an answer was lost. The core would
+ * go on with the version from before, and each later change of that record would be a conflict until the next start. So the thread
+ * reads the record again before it answers; as long as not even that works it waits, and the commits behind it with it: their askers
+ * have deadlines. Rejected: telling the core to doubt, which is one more state in everything that changes the map. */
 #include "coordinator/meta.h"
 
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 #define ASK_NAME "meta-ask"
+enum { READ_AGAIN_US = 200000 }; /* between two tries to read what became of a commit */
 
 struct meta_thread {
 	struct net *net;
@@ -21,6 +29,7 @@ struct meta_thread {
 	pthread_t thread;
 	sem_t started;
 	enum status start_status;
+	_Atomic bool stopping;
 };
 
 /* What travels to the thread: a commit, or NULL for "stop". */
@@ -41,6 +50,51 @@ void meta_commit_free(struct meta_commit **commit)
 	*commit = NULL;
 }
 
+/* ---- what became of a commit ---- */
+
+/* All changes were made or none, so one of them tells; one that leaves a record tells its version as well. */
+static const struct meta_change *telling_change(const struct meta_commit *commit)
+{
+	for (size_t i = 0; i < commit->count; i++)
+		if (!commit->changes[i].remove) return &commit->changes[i];
+	return &commit->changes[0];
+}
+
+/* Read again: was it made? Then the commit becomes a success. A status other than OK: it cannot be read now. */
+static enum status outcome_read(struct meta_store *store, struct meta_commit *commit)
+{
+	const struct meta_change *change = telling_change(commit);
+	struct meta_record record = {.version = 0};
+	struct report unread;
+	enum status status = store->ops->get(store, change->key, &record, &unread);
+	bool made = false;
+	if (status != STATUS_OK && status != STATUS_NOT_FOUND) return status;
+	if (change->remove)
+		made = status == STATUS_NOT_FOUND && change->expected != 0;
+	else if (status == STATUS_OK && record.version != change->expected)
+		made = record.size == change->size && memcmp(record.value, change->value, record.size) == 0;
+	free(record.value);
+	if (made) {
+		log_warn("a metadata commit failed but was made: %s", report_text(&commit->report));
+		commit->report = (struct report){.status = STATUS_OK};
+		commit->version = record.version;
+	}
+	return STATUS_OK;
+}
+
+static void outcome_settle(struct meta_thread *t, struct meta_commit *commit)
+{
+	bool told = false;
+	if (commit->report.status == STATUS_OK || commit->report.status == STATUS_CONFLICT) return;
+	while (outcome_read(t->store, commit) != STATUS_OK && !atomic_load(&t->stopping)) {
+		if (!told) log_error("%s; whether it was made cannot be read yet", report_text(&commit->report));
+		told = true;
+		clock_sleep_us(READ_AGAIN_US);
+	}
+}
+
+/* ---- the thread ---- */
+
 static void commits_run(struct meta_thread *t, struct net_inbox *inbox, struct net_outbox *answers)
 {
 	struct net_poll poll = {.inbox = inbox, .fd = -1};
@@ -54,6 +108,7 @@ static void commits_run(struct meta_thread *t, struct net_inbox *inbox, struct n
 		free(ask);
 		if (!commit) return;
 		t->store->ops->commit(t->store, commit);
+		outcome_settle(t, commit);
 		void *answer = commit;
 		/* Without this answer the loop would wait for ever; the memory to say it is all that can be missing. */
 		if (net_post(answers, &answer) != STATUS_OK) log_error("a metadata answer could not be handed over");
@@ -130,6 +185,7 @@ void meta_thread_stop(struct meta_thread **thread)
 {
 	struct meta_thread *t = *thread;
 	if (!t) return;
+	atomic_store(&t->stopping, true);
 	if (ask_post(t, NULL) == STATUS_OK)
 		pthread_join(t->thread, NULL);
 	else
