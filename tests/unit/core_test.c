@@ -195,6 +195,66 @@ static void a_restarted_coordinator_finds_everything_without_restarting_workers(
 	sim_release(&s);
 }
 
+/* The id of the search that is on its way to a worker. */
+static uint64_t search_id_under_way(const struct sim *s)
+{
+	struct cluster_request r = {0};
+	uint64_t id = 0;
+	for (const struct sim_message *m = s->messages; m; m = m->next) {
+		if (m->to_worker < 0 || cluster_peek(m->frames, m->count) != CLUSTER_SEARCH) continue;
+		assert_int_equal(cluster_request_decode(m->frames, m->count, &r, NULL), STATUS_OK);
+		assert_true(id == 0);
+		id = r.id;
+		cluster_request_release(&r);
+	}
+	assert_true(id != 0);
+	return id;
+}
+
+/* A worker goes on with what a coordinator asked before it died, and its answer goes to the next one. */
+static void an_answer_meant_for_the_coordinators_former_life_is_nobodys(void **state)
+{
+	enum { LIVES = 20 };
+	struct sim s;
+	float value = 0;
+	uint64_t ids[LIVES];
+	struct cluster_reply late = {.to = CLUSTER_SEARCH};
+	struct encoded e = {0};
+	with_workers(&s, 1);
+	assert_int_equal(sim_create(&s, "shoes", 1), STATUS_OK);
+	put_ids(&s, "shoes", 0, 10);
+	struct client_request r = {.op = CLIENT_SEARCH, .index = "shoes", .timeout_ms = 5000};
+	r.search.spec = (struct search_spec){.k = 10, .mode = SEARCH_EXACT};
+	r.search.nq = r.search.dim = 1;
+	r.search.dtype = DTYPE_F32;
+	r.search.vectors = (const uint8_t *)&value;
+	r.search.min_coverage = 1;
+	for (int life = 0; life < LIVES; life++) {
+		/* Each life is like the one before, up to its first search. */
+		sim_coordinator_restart(&s);
+		sim_run(&s, SECOND);
+		send_only(&s, &r);
+		ids[life] = search_id_under_way(&s);
+		for (int before = 0; before < life; before++) {
+			uint64_t late_before = core_counters(s.core)->late_replies;
+			struct net_peer worker = {.size = 2, .bytes = {0, s.workers[0].connection}};
+			assert_true(ids[before] != ids[life]);
+			late.id = ids[before];
+			report_set(&late.error, STATUS_BUSY, "for another");
+			assert_int_equal(cluster_reply_encode(&late, &e), STATUS_OK);
+			core_on_worker(s.core, &worker, e.frames, e.count, s.now_us);
+			encoded_release(&e);
+			assert_int_equal(core_counters(s.core)->late_replies, late_before + 1);
+		}
+		assert_int_equal(s.replies, 0);
+		sim_run(&s, SECOND);
+		assert_int_equal(s.replies, 1);
+		assert_int_equal(s.reply.error.status, STATUS_OK);
+		assert_int_equal(s.reply.search.total, 10);
+	}
+	sim_release(&s);
+}
+
 static void a_made_shard_that_its_worker_lost_is_reported_and_never_made_again(void **state)
 {
 	struct sim s;
@@ -598,6 +658,7 @@ int main(void)
 		cmocka_unit_test(a_stopped_worker_costs_the_deadline_at_most_and_comes_back_without_a_restart),
 		cmocka_unit_test(a_write_to_a_dead_worker_is_rejected_and_to_a_silent_one_unknown),
 		cmocka_unit_test(a_restarted_coordinator_finds_everything_without_restarting_workers),
+		cmocka_unit_test(an_answer_meant_for_the_coordinators_former_life_is_nobodys),
 		cmocka_unit_test(a_made_shard_that_its_worker_lost_is_reported_and_never_made_again),
 		cmocka_unit_test(a_create_that_a_crash_interrupts_is_finished_after_the_restart),
 		cmocka_unit_test(a_create_past_its_deadline_goes_on_and_is_there_later),
