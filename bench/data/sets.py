@@ -119,6 +119,17 @@ def nearest(metric, base, queries, k=TRUTH):
     return ids, distances
 
 
+def recall(metric, base, queries, limits, answers, k):
+    """The share of the k nearest found: by distance, computed here from the rows named, so that an equally near row is as good and a row
+    named twice counts once. `limits` are the true distances of each query's k-th; rows below 0 say that fewer were found."""
+    limits = limits + 1e-7 * np.abs(limits) + 1e-12
+    right = 0
+    for query, limit, named in zip(queries, limits, answers):
+        named = np.unique(named[(named >= 0) & (named < len(base))])
+        right += (raw_distances(metric, query[None], base[named][None])[0] <= limit).sum()
+    return float(right / (len(answers) * k))
+
+
 def write(name, metric, base, queries, origin):
     """Write a set with its truth."""
     target = folder() / name

@@ -1,0 +1,122 @@
+/* grove_segment.c - what worker/compact.c does, without a shard around it. */
+#include "bench/peers/grove_segment.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/io.h"
+#include "worker/engine/forest.h"
+
+static struct shard_identity identity(const struct peer_set *set, uint32_t trees)
+{
+	return (struct shard_identity){.shard = {{1}}, .cluster = {{1}}, .epoch = 1, .index_id = 1, .shards = 1, .metric = set->metric, .dim = set->dim,
+		.trees = trees, .replicas = 1, .seed = 1, .name = "bench"};
+}
+
+static void must(enum status status, const struct report *report)
+{
+	if (status != STATUS_OK) peer_die(report->text[0] ? report->text : status_text(status));
+}
+
+static struct io *folder_io(const char *folder)
+{
+	struct report report = {0};
+	struct io *io;
+
+	must(io_posix_open(folder, &io, &report), &report);
+	return io;
+}
+
+static void *memory(size_t size)
+{
+	void *bytes = aligned_alloc(64, (size + 64) & ~(size_t)63);
+
+	if (!bytes) peer_die("not enough memory");
+	memset(bytes, 0, size);
+	return bytes;
+}
+
+struct rows grove_rows(const struct peer_set *set)
+{
+	size_t stride = rows_stride(set->metric, set->dim);
+	uint8_t *base = memory(stride * set->n);
+	uint64_t *ids = memory(sizeof(*ids) * set->n);
+	float *norm2 = memory(sizeof(*norm2) * set->n);
+
+	for (uint32_t r = 0; r < set->n; r++) {
+		memcpy(base + stride * r, peer_row(set, r), set->row_bytes);
+		norm2[r] = vec_norm2(set->metric, base + stride * r, set->dim);
+		ids[r] = r;
+	}
+	return (struct rows){.metric = set->metric, .dim = set->dim, .n = set->n, .stride = stride, .base = base, .norm2 = norm2, .ids = ids};
+}
+
+struct query grove_query(const struct peer_set *set, const void *query)
+{
+	static void *row;
+
+	if (!row) row = memory(rows_stride(set->metric, set->dim));
+	memcpy(row, query, set->row_bytes);
+	return (struct query){row, vec_norm2(set->metric, row, set->dim)};
+}
+
+struct source { const struct rows *rows; const uint32_t *old_of_new; };
+
+static const void *content_row(void *arg, uint32_t i)
+{
+	const struct source *s = arg;
+	return rows_row(s->rows, s->old_of_new[i]);
+}
+
+void grove_segment_build(const struct peer_set *set, uint32_t trees, const char *folder)
+{
+	struct rows rows = grove_rows(set);
+	struct forest_params params = {trees, 1};
+	struct shard_identity id = identity(set, trees);
+	struct manifest_segment entry;
+	struct report report = {0};
+	struct forest *forest;
+	uint32_t *new_of_old = memory(sizeof(*new_of_old) * set->n), *old_of_new = memory(sizeof(*old_of_new) * set->n);
+	uint64_t *ids = memory(sizeof(*ids) * set->n), *sequences = memory(sizeof(*sequences) * set->n);
+
+	must(forest_build(&rows, &params, runner_inline(), NULL, NULL, &forest), &report);
+	forest_renumber(forest, new_of_old);
+	for (uint32_t i = 0; i < set->n; i++) old_of_new[new_of_old[i]] = i;
+	for (uint32_t i = 0; i < set->n; i++) {
+		ids[i] = old_of_new[i];
+		sequences[i] = ids[i] + 1;
+	}
+	struct source source = {&rows, old_of_new};
+	struct segment_content content = {.number = 1, .epoch = 1, .seed = 1, .modulus = 1, .n = set->n, .ids = ids, .sequences = sequences,
+		.forest = forest_as_view(forest), .row = content_row, .arg = &source};
+	must(segment_write(folder_io(folder), "", &id, &content, &entry, &report), &report);
+	char *path = peer_path(folder, "entry");
+	FILE *file = fopen(path, "w");
+	if (!file || fwrite(&entry, sizeof(entry), 1, file) != 1 || fclose(file)) peer_die("the folder for the index cannot be written");
+	free(path);
+	forest_free(&forest);
+	free(new_of_old);
+	free(old_of_new);
+	free(ids);
+	free(sequences);
+	free((void *)rows.base);
+	free((void *)rows.norm2);
+	free((void *)rows.ids);
+}
+
+struct segment *grove_segment_open(const struct peer_set *set, uint32_t trees, const char *folder)
+{
+	struct shard_identity id = identity(set, trees);
+	struct manifest_segment entry;
+	struct report report = {0};
+	struct segment *segment;
+	char *path = peer_path(folder, "entry");
+	FILE *file = fopen(path, "r");
+
+	if (!file || fread(&entry, sizeof(entry), 1, file) != 1) peer_die("the index's folder is not whole: remove it");
+	fclose(file);
+	free(path);
+	must(segment_open(folder_io(folder), "", &id, &entry, &segment, &report), &report);
+	return segment;
+}
