@@ -2,12 +2,12 @@
  *
  * 1 freeze (writer): a new log file and a new active memtable; what came before stands still.
  * 2 gather (here): the live rows at that sequence, by ascending id, so that the same items give the same bytes wherever they were.
- * 3 forest (runner): the order of tree 0 becomes the order of the rows.
+ * 3 forest, codes, graph and efforts (runner): the order of tree 0 becomes the order of the rows.
  * 4 segment (here): written, synced, renamed, opened again and verified.
  * 5 install (writer): deaths since then are carried over; the manifest is replaced, which is the commit; then old files go.
  * A failure before 5 leaves the shard as it was, with one more frozen memtable; a crash anywhere leaves the old or the new.
  *
- * Memory: one copy of the live rows and 12 bytes for each row and tree besides the directions, until the segment is written. */
+ * Memory: one copy of the live rows, and what ann.h needs, until the segment is written. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,7 +194,7 @@ static enum status gather(struct build *b)
 static const void *content_row(void *arg, uint32_t i)
 {
 	const struct build *b = arg;
-	return b->vectors + b->old_of_new[i] * rows_stride(b->shard->identity.metric, b->shard->identity.dim);
+	return b->vectors + i * rows_stride(b->shard->identity.metric, b->shard->identity.dim);
 }
 
 static struct segment_bytes content_payload(void *arg, uint32_t i)
@@ -209,25 +209,33 @@ static struct segment_bytes content_key(void *arg, uint32_t i)
 	return source_key(b, &b->sources[b->old_of_new[i]]);
 }
 
-static enum status write_segment(struct build *b, struct forest *forest, struct installation *in, struct report *report)
+/* Everything into the order that the forest found. */
+static enum status reorder(struct build *b)
 {
-	struct shard *s = b->shard;
-	struct segment *segment = NULL;
-	enum status status;
+	size_t stride = rows_stride(b->shard->identity.metric, b->shard->identity.dim);
+	enum status status = rows_reorder(b->vectors, stride, b->n, b->new_of_old);
 
-	for (uint32_t i = 0; i < b->n; i++) b->new_of_old[i] = i; /* a forest without trees has no order of its own */
-	forest_renumber(forest, b->new_of_old);
+	if (status == STATUS_OK) status = rows_reorder(b->norm2, sizeof(*b->norm2), b->n, b->new_of_old);
+	if (status != STATUS_OK) return status;
 	for (uint32_t i = 0; i < b->n; i++) b->old_of_new[b->new_of_old[i]] = i;
 	for (uint32_t i = 0; i < b->n; i++) {
 		const struct source *from = &b->sources[b->old_of_new[i]];
 		b->ids[i] = from->id;
 		b->sequences[i] = source_sequence(b, from);
 	}
+	return STATUS_OK;
+}
+
+static enum status write_segment(struct build *b, const struct ann *ann, struct installation *in, struct report *report)
+{
+	struct shard *s = b->shard;
+	struct segment *segment = NULL;
 	struct segment_content content = {.number = s->manifest.next_segment, .epoch = s->identity.epoch, .seed = b->seed, .modulus = s->identity.shards,
-		.remainder = s->identity.number, .n = b->n, .ids = b->ids, .sequences = b->sequences, .forest = forest_as_view(forest),
+		.remainder = s->identity.number, .n = b->n, .ids = b->ids, .sequences = b->sequences, .ann = ann_as_view(ann),
 		.tombstones = b->tombstones, .tombstone_count = b->tombstone_count, .row = content_row, .payload = b->any_payload ? content_payload : NULL,
 		.key = b->any_key ? content_key : NULL, .arg = b};
-	status = segment_write(s->io, s->dir, &s->identity, &content, &in->entry, report);
+	enum status status = segment_write(s->io, s->dir, &s->identity, &content, &in->entry, report);
+
 	if (status == STATUS_OK) status = segment_open(s->io, s->dir, &s->identity, &in->entry, &segment, report);
 	if (status != STATUS_OK) return status;
 	in->segment = live_segment_new(&segment);
@@ -236,26 +244,35 @@ static enum status write_segment(struct build *b, struct forest *forest, struct 
 	return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 }
 
-static enum status build_segment(struct build *b, struct installation *in, struct report *report)
+static enum status build_ann(struct build *b, struct ann **ret)
 {
 	struct shard *s = b->shard;
-	struct forest *forest = NULL;
+	const struct shard_identity *id = &s->identity;
 	struct pulse pulse = {cancelled, s};
+	struct forest_params params = {b->trees, b->seed};
+	struct rows rows = {.metric = id->metric, .dim = id->dim, .n = b->n, .stride = rows_stride(id->metric, id->dim), .base = b->vectors,
+		.norm2 = b->norm2, .ids = b->ids};
+
+	atomic_store(&s->build_progress, 0);
+	atomic_store(&s->build_total, ann_build_steps(id->metric, b->n, b->trees) * 8 / 7 + 1); /* the last eighth is the measuring and the writing */
+	for (uint32_t i = 0; i < b->n; i++) b->new_of_old[i] = i; /* a forest without trees has no order of its own */
+	enum status status = ann_build(&rows, &params, b->runner, &s->build_progress, &pulse, b->new_of_old, ret);
+	if (status == STATUS_OK) status = reorder(b);
+	if (status == STATUS_OK) status = ann_tune(*ret, &rows, b->seed, b->runner, &pulse);
+	return status;
+}
+
+static enum status build_segment(struct build *b, struct installation *in, struct report *report)
+{
+	struct ann *ann = NULL;
 	enum status status = gather(b);
 
-	if (status == STATUS_OK) {
-		struct rows rows = {.metric = s->identity.metric, .dim = s->identity.dim, .n = b->n, .stride = rows_stride(s->identity.metric, s->identity.dim),
-			.base = b->vectors, .norm2 = b->norm2, .ids = b->ids};
-		struct forest_params params = {b->trees, b->seed};
-		atomic_store(&s->build_progress, 0);
-		atomic_store(&s->build_total, (uint64_t)b->n * b->trees * 10 / 9 + 1); /* the last tenth is the writing */
-		status = forest_build(&rows, &params, b->runner, &s->build_progress, &pulse, &forest);
-	}
+	if (status == STATUS_OK) status = build_ann(b, &ann);
 	if (status != STATUS_OK)
 		report_set(report, status, "%s", status_text(status));
 	else
-		status = write_segment(b, forest, in, report);
-	forest_free(&forest);
+		status = write_segment(b, ann, in, report);
+	ann_free(&ann);
 	return status;
 }
 

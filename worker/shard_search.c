@@ -5,18 +5,22 @@
 #include <stdlib.h>
 
 #include "worker/engine/exact.h"
+#include "worker/engine/graph.h"
 
-struct search_scratch { struct forest_scratch *forest; };
+enum { POOL_OF_BUDGET = 4 /* where a budget is named, the pool is so much smaller: it seldom fills before the budget is spent */ };
+
+struct search_scratch { struct forest_scratch *forest; struct graph_scratch *graph; };
 
 enum status search_scratch_new(struct search_scratch **ret)
 {
 	struct search_scratch *s = calloc(1, sizeof(*s));
 	enum status status = s ? forest_scratch_new(&s->forest) : STATUS_NO_MEMORY;
 
+	if (status == STATUS_OK) status = graph_scratch_new(&s->graph);
 	if (status == STATUS_OK)
 		*ret = s;
 	else
-		free(s);
+		search_scratch_free(&s);
 	return status;
 }
 
@@ -24,6 +28,7 @@ void search_scratch_free(struct search_scratch **scratch)
 {
 	if (!*scratch) return;
 	forest_scratch_free(&(*scratch)->forest);
+	graph_scratch_free(&(*scratch)->graph);
 	free(*scratch);
 	*scratch = NULL;
 }
@@ -76,14 +81,45 @@ static struct rows segment_live_rows(const struct snapshot *snap, uint32_t i)
 	return rows;
 }
 
-static enum status search_forests(struct snapshot *snap, uint32_t i, uint64_t budget, const struct query *queries, size_t nq, const struct pulse *pulse,
+/* How one segment is searched. */
+struct plan { enum search_mode mode; uint64_t budget; struct graph_effort effort; };
+
+/* The caller's effort for this segment. A segment without a graph - a small one, or of bits - is scanned, unless a budget was named. Where no effort
+ * that was measured finds as much as is wanted, all rows are scanned. */
+static struct plan plan_segment(const struct segment *segment, const struct search_spec *spec, uint64_t budget)
+{
+	struct ann_view ann = segment_ann(segment);
+	struct plan plan = {.mode = spec->mode, .budget = budget};
+
+	if (budget >= ann.forest.n) plan.mode = SEARCH_EXACT;
+	if (plan.mode != SEARCH_GRAPH) return plan;
+	if (spec->search_k && !ann.graph.n) {
+		plan.mode = SEARCH_FOREST;
+	} else if (spec->search_k) {
+		uint64_t ef = budget / POOL_OF_BUDGET;
+		plan.effort = (struct graph_effort){ef < spec->k ? spec->k : ef < GRAPH_EF_MAX ? (uint32_t)ef : GRAPH_EF_MAX, budget};
+	} else if (!ann.graph.n || !tune_choose(&ann.tune, spec->tune_k, spec->recall, &plan.effort)) {
+		plan.mode = SEARCH_EXACT;
+	}
+	return plan;
+}
+
+static enum status search_segment(struct snapshot *snap, uint32_t i, const struct plan *plan, const struct query *queries, size_t nq, const struct pulse *pulse,
 	struct search_scratch *scratch, struct topk *tops, struct search_work *works)
 {
+	const struct live_segment *live = snap->view->segments[i];
 	struct rows rows = segment_live_rows(snap, i);
-	struct forest_view forest = segment_forest(snap->view->segments[i]->segment);
+	struct ann_view ann = segment_ann(live->segment);
+	struct graph_space space = ann_space(&ann, &rows, atomic_load_explicit(&live->live.dead, memory_order_relaxed));
 	enum status status = STATUS_OK;
 
-	for (size_t q = 0; q < nq && status == STATUS_OK; q++) status = forest_search(&forest, &rows, &queries[q], budget, pulse, scratch->forest, &tops[q], &works[q]);
+	if (plan->mode == SEARCH_EXACT) exact_search(&rows, queries, nq, pulse, tops, works);
+	if (plan->mode == SEARCH_FOREST)
+		for (size_t q = 0; q < nq && status == STATUS_OK; q++)
+			status = forest_search(&ann.forest, &rows, &queries[q], plan->budget, pulse, scratch->forest, &tops[q], &works[q]);
+	if (plan->mode == SEARCH_GRAPH)
+		for (size_t q = 0; q < nq && status == STATUS_OK; q++)
+			status = graph_search(&space, &queries[q], &plan->effort, UINT32_MAX, pulse, scratch->graph, &tops[q], &works[q]);
 	return status;
 }
 
@@ -91,12 +127,13 @@ enum status snapshot_search(struct snapshot *snap, const struct search_spec *spe
 	struct search_scratch *scratch, struct topk *tops, struct search_work *works)
 {
 	const struct view *v = snap->view;
-	bool exact = spec->mode == SEARCH_EXACT || spec->search_k >= snap->items;
-	uint64_t budget = v->segment_count ? (spec->search_k + (uint64_t)v->segment_count - 1) / v->segment_count : 0;
+	struct plan exact = {.mode = SEARCH_EXACT};
+	bool everything = spec->mode == SEARCH_EXACT || spec->search_k >= snap->items;
+	uint64_t budget = spec->search_k && v->segment_count ? (spec->search_k + (uint64_t)v->segment_count - 1) / v->segment_count : 0;
 	enum status status = STATUS_OK;
 
-	if (budget < spec->k) budget = spec->k;
-	if (budget < FOREST_LEAF_MAX) budget = FOREST_LEAF_MAX;
+	if (spec->search_k && budget < spec->k) budget = spec->k;
+	if (spec->search_k && budget < FOREST_LEAF_MAX) budget = FOREST_LEAF_MAX;
 	for (uint32_t i = 0; i < v->memtable_count; i++) {
 		uint32_t limit = memtable_limit(snap, i);
 		for (uint32_t first = 0; first < limit;) {
@@ -106,12 +143,8 @@ enum status snapshot_search(struct snapshot *snap, const struct search_spec *spe
 		}
 	}
 	for (uint32_t i = 0; i < v->segment_count && status == STATUS_OK; i++) {
-		if (exact) {
-			struct rows rows = segment_live_rows(snap, i);
-			exact_search(&rows, queries, nq, pulse, tops, works);
-		} else {
-			status = search_forests(snap, i, budget, queries, nq, pulse, scratch, tops, works);
-		}
+		struct plan plan = everything ? exact : plan_segment(v->segments[i]->segment, spec, budget);
+		status = search_segment(snap, i, &plan, queries, nq, pulse, scratch, tops, works);
 	}
 	return status;
 }

@@ -23,7 +23,7 @@ struct index {
 };
 
 static uint32_t trees_of(const char *params) { return (uint32_t)peer_number(params, "trees", 10); }
-static void build(const struct peer_set *set, const char *params, const char *folder) { grove_segment_build(set, trees_of(params), folder); }
+static void build(const struct peer_set *set, const char *params, const char *folder) { grove_segment_build(set, trees_of(params), false, folder); }
 
 static void *open_index(const struct peer_set *set, const char *params, const char *folder)
 {
@@ -33,7 +33,7 @@ static void *open_index(const struct peer_set *set, const char *params, const ch
 	if (!it || forest_scratch_new(&it->scratch) != STATUS_OK) peer_die("not enough memory");
 	it->set = set;
 	it->rows = segment_rows(segment);
-	it->forest = segment_forest(segment);
+	it->forest = segment_ann(segment).forest;
 	return it;
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/io.h"
-#include "worker/engine/forest.h"
+#include "worker/engine/ann.h"
 
 static struct shard_identity identity(const struct peer_set *set, uint32_t trees)
 {
@@ -61,44 +61,52 @@ struct query grove_query(const struct peer_set *set, const void *query)
 	return (struct query){row, vec_norm2(set->metric, row, set->dim)};
 }
 
-struct source { const struct rows *rows; const uint32_t *old_of_new; };
+static const void *content_row(void *arg, uint32_t i) { return rows_row(arg, i); }
 
-static const void *content_row(void *arg, uint32_t i)
+/* The forest alone, or all that a build makes. */
+static struct ann_view structure_build(struct rows *rows, const struct forest_params *params, bool graph, uint32_t *new_of_old, struct ann **ret_ann,
+	struct forest **ret_forest)
 {
-	const struct source *s = arg;
-	return rows_row(s->rows, s->old_of_new[i]);
+	struct report none = {0};
+
+	if (graph) {
+		must(ann_build(rows, params, runner_inline(), NULL, NULL, new_of_old, ret_ann), &none);
+	} else {
+		must(forest_build(rows, params, runner_inline(), NULL, NULL, ret_forest), &none);
+		forest_renumber(*ret_forest, new_of_old);
+	}
+	must(rows_reorder((void *)rows->base, rows->stride, rows->n, new_of_old), &none);
+	must(rows_reorder((void *)rows->norm2, sizeof(*rows->norm2), rows->n, new_of_old), &none);
+	must(rows_reorder((void *)rows->ids, sizeof(*rows->ids), rows->n, new_of_old), &none);
+	if (!graph) return (struct ann_view){.forest = forest_as_view(*ret_forest)};
+	must(ann_tune(*ret_ann, rows, params->seed, runner_inline(), NULL), &none);
+	return ann_as_view(*ret_ann);
 }
 
-void grove_segment_build(const struct peer_set *set, uint32_t trees, const char *folder)
+void grove_segment_build(const struct peer_set *set, uint32_t trees, bool graph, const char *folder)
 {
 	struct rows rows = grove_rows(set);
 	struct forest_params params = {trees, 1};
 	struct shard_identity id = identity(set, trees);
 	struct manifest_segment entry;
 	struct report report = {0};
-	struct forest *forest;
-	uint32_t *new_of_old = memory(sizeof(*new_of_old) * set->n), *old_of_new = memory(sizeof(*old_of_new) * set->n);
-	uint64_t *ids = memory(sizeof(*ids) * set->n), *sequences = memory(sizeof(*sequences) * set->n);
+	struct forest *forest = NULL;
+	struct ann *ann = NULL;
+	uint32_t *new_of_old = memory(sizeof(*new_of_old) * set->n);
+	uint64_t *sequences = memory(sizeof(*sequences) * set->n);
+	struct ann_view view = structure_build(&rows, &params, graph, new_of_old, &ann, &forest);
 
-	must(forest_build(&rows, &params, runner_inline(), NULL, NULL, &forest), &report);
-	forest_renumber(forest, new_of_old);
-	for (uint32_t i = 0; i < set->n; i++) old_of_new[new_of_old[i]] = i;
-	for (uint32_t i = 0; i < set->n; i++) {
-		ids[i] = old_of_new[i];
-		sequences[i] = ids[i] + 1;
-	}
-	struct source source = {&rows, old_of_new};
-	struct segment_content content = {.number = 1, .epoch = 1, .seed = 1, .modulus = 1, .n = set->n, .ids = ids, .sequences = sequences,
-		.forest = forest_as_view(forest), .row = content_row, .arg = &source};
+	for (uint32_t i = 0; i < set->n; i++) sequences[i] = rows.ids[i] + 1;
+	struct segment_content content = {.number = 1, .epoch = 1, .seed = 1, .modulus = 1, .n = set->n, .ids = rows.ids, .sequences = sequences,
+		.ann = view, .row = content_row, .arg = &rows};
 	must(segment_write(folder_io(folder), "", &id, &content, &entry, &report), &report);
 	char *path = peer_path(folder, "entry");
 	FILE *file = fopen(path, "w");
 	if (!file || fwrite(&entry, sizeof(entry), 1, file) != 1 || fclose(file)) peer_die("the folder for the index cannot be written");
 	free(path);
 	forest_free(&forest);
+	ann_free(&ann);
 	free(new_of_old);
-	free(old_of_new);
-	free(ids);
 	free(sequences);
 	free((void *)rows.base);
 	free((void *)rows.norm2);

@@ -46,10 +46,11 @@ static uint8_t *compact_expand(const uint8_t *input, size_t n, size_t *ret_size)
 	return file;
 }
 
-static void segment_look(const struct segment *s, struct forest_scratch *scratch)
+static void segment_look(const struct segment *s, struct forest_scratch *scratch, struct graph_scratch *graph)
 {
 	struct rows rows = segment_rows(s);
-	struct forest_view forest = segment_forest(s);
+	struct ann_view ann = segment_ann(s);
+	struct forest_view forest = ann.forest;
 	uint64_t tombstones;
 	const struct segment_tombstone *t = segment_tombstones(s, &tombstones);
 	struct hit hits[8];
@@ -71,6 +72,12 @@ static void segment_look(const struct segment *s, struct forest_scratch *scratch
 		topk_init(&top, hits, 8);
 		require(forest_search(&forest, &rows, &query, budget, NULL, scratch, &top, &work) == STATUS_OK);
 		require(work.candidates <= rows.n && (budget < rows.n || work.candidates == rows.n));
+		struct graph_space space = ann_space(&ann, &rows, 0);
+		struct graph_effort effort = {budget, budget};
+		work = (struct search_work){0};
+		topk_init(&top, hits, 8);
+		require(graph_search(&space, &query, &effort, UINT32_MAX, NULL, graph, &top, &work) == STATUS_OK);
+		require(work.candidates <= rows.n);
 	}
 }
 
@@ -80,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
 	struct manifest_segment entry;
 	struct segment *segment = NULL;
 	struct forest_scratch *scratch = NULL;
+	struct graph_scratch *graph = NULL;
 	struct report report = {0};
 	uint8_t *file = NULL;
 	size_t size = n - 1;
@@ -95,12 +103,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
 	entry = (struct manifest_segment){.number = 7, .modulus = load_u32(file + 120), .remainder = load_u32(file + 124), .size = size,
 		.header_crc = load_u32(file + SEGMENT_CRC_AT), .rows = load_u32(file + 68)};
 	struct io_sim *sim = disk_with("s/seg-7.grove", file, size);
-	require(forest_scratch_new(&scratch) == STATUS_OK);
+	require(forest_scratch_new(&scratch) == STATUS_OK && graph_scratch_new(&graph) == STATUS_OK);
 	enum status status = segment_open(io_sim_io(sim), "s", &identity, &entry, &segment, &report);
 	require(status == STATUS_OK || ((status == STATUS_CORRUPT || status == STATUS_UNSUPPORTED) && report.text[0]));
-	if (status == STATUS_OK) segment_look(segment, scratch);
+	if (status == STATUS_OK) segment_look(segment, scratch, graph);
 	segment_close(&segment);
 	forest_scratch_free(&scratch);
+	graph_scratch_free(&graph);
 	io_sim_free(&sim);
 	free(file);
 	return 0;

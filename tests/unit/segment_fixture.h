@@ -17,7 +17,7 @@ struct some_rows {
 	uint64_t ids[FIXTURE_ROWS_MAX], sequences[FIXTURE_ROWS_MAX];
 	uint8_t payload[FIXTURE_ROWS_MAX + 40]; /* row i: i % 7 bytes from i on; none for every seventh */
 	char keys[FIXTURE_ROWS_MAX][8];  /* of every third id */
-	struct forest *forest;
+	struct ann *ann;
 };
 
 static inline const void *some_row(void *arg, uint32_t i)
@@ -44,7 +44,7 @@ static inline struct segment_bytes some_key(void *arg, uint32_t i)
 static inline void some_rows_free(struct some_rows **s)
 {
 	if (!*s) return;
-	forest_free(&(*s)->forest);
+	ann_free(&(*s)->ann);
 	free((*s)->base);
 	free(*s);
 	*s = NULL;
@@ -103,13 +103,12 @@ static inline struct some_rows *some_rows_new(enum metric metric, uint32_t dim, 
 		uint64_t *ids = calloc(n + 1, sizeof *ids);
 		struct rows view = {.metric = metric, .dim = dim, .n = n, .stride = s->stride, .base = rows, .norm2 = norms, .ids = ids};
 		struct forest_params params = {.trees = trees, .seed = seed};
-		assert_int_equal(forest_build(&view, &params, runner_inline(), NULL, NULL, &s->forest), STATUS_OK);
-		forest_renumber(s->forest, place);
-		s->content.forest = forest_as_view(s->forest);
+		assert_int_equal(ann_build(&view, &params, runner_inline(), NULL, NULL, place, &s->ann), STATUS_OK);
+		s->content.ann = ann_as_view(s->ann);
 		free(norms);
 		free(ids);
 	} else {
-		s->content.forest = (struct forest_view){.n = n};
+		s->content.ann.forest.n = n;
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t to = place[i];

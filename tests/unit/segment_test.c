@@ -101,7 +101,7 @@ static void same_rows(const struct segment *segment, struct some_rows *s)
 
 static void same_forest(const struct segment *segment, const struct some_rows *s)
 {
-	struct forest_view a = segment_forest(segment), b = s->content.forest;
+	struct forest_view a = segment_ann(segment).forest, b = s->content.ann.forest;
 
 	if (!s->n) {
 		assert_true(a.n == 0 && a.trees == 0 && a.nodes == 0 && a.dirs == 0);
@@ -331,7 +331,7 @@ static void header_fields_out_of_range_are_refused_behind_a_good_checksum(void *
 	struct patch p;
 
 	patch_begin(&p);
-	header_is_refused(&p, 8, 2, STATUS_UNSUPPORTED, "newer");
+	header_is_refused(&p, 8, 1, STATUS_UNSUPPORTED, "newer");
 	header_is_refused(&p, 12, 1, STATUS_UNSUPPORTED, "newer");
 	header_is_refused(&p, 0, 0, STATUS_CORRUPT, "no segment");
 	header_is_refused(&p, 20, SEGMENT_SECTIONS - 1, STATUS_CORRUPT, "table");
@@ -385,6 +385,50 @@ static void sections_that_make_no_sense_are_refused_behind_a_good_checksum(void 
 	patch_end(&p);
 }
 
+static void codes_and_a_graph_come_back_and_lead_to_every_row(void **state)
+{
+	struct patch p = {.s = some_rows_new(METRIC_ANGULAR, 5, GRAPH_ROWS_MIN, 2, 5)};
+	uint32_t n = GRAPH_ROWS_MIN, zero = 0;
+	uint8_t past = CODE_MAX + 1;
+	float nan = NAN;
+	struct segment *segment = NULL;
+	const char *fault;
+
+	struct tune_effort efforts[2] = {{.ef = 10, .scored = 90, .recall = {.9f, .8f, 0}}, {.ef = 20, .scored = 150, .recall = {1, .95f, 0}}};
+	p.s->content.ann.tune = (struct tune_view){2, efforts};
+	p.entry = written(p.s);
+	p.file = file_bytes(io, FILE_NAME);
+	assert_int_equal(segment_header_decode(p.file.at, p.file.n, &p.header, &fault), STATUS_OK);
+	struct report report = {0};
+	assert_int_equal(segment_open(io, "s", &p.s->identity, &p.entry, &segment, &report), STATUS_OK);
+	struct ann_view a = segment_ann(segment), b = p.s->content.ann;
+	assert_int_equal(a.graph.n, GRAPH_ROWS_MIN);
+	assert_int_equal(a.graph.edges, b.graph.edges);
+	assert_memory_equal(a.graph.first, b.graph.first, (n + 1) * 4);
+	assert_memory_equal(a.graph.to, b.graph.to, (size_t)b.graph.edges * 4);
+	assert_memory_equal(a.codes.base, b.codes.base, (size_t)n * b.codes.stride);
+	assert_memory_equal(a.tune.efforts, efforts, sizeof(efforts));
+	assert_true(a.quant.low == b.quant.low && a.quant.scale == b.quant.scale);
+	segment_close(&segment);
+
+	section_is_refused(&p, SECTION_CODES, 17, &past, 1);
+	section_is_refused(&p, SECTION_GRAPH, 0, &n, 4);
+	patched_is_refused(&p, p.header.place[SECTION_EDGES].offset, &n, 4, STATUS_CORRUPT, "graph");
+	section_is_refused(&p, SECTION_EFFORTS, 0, &zero, 4);
+	section_is_refused(&p, SECTION_EFFORTS, 8, &nan, 4);
+	section_is_refused(&p, SECTION_EFFORTS, 20 + 8, &zero, 4); /* a recall that falls */
+	header_is_refused(&p, 160, 0, STATUS_CORRUPT, "efforts");
+	header_is_refused(&p, 160, UINT32_MAX, STATUS_CORRUPT, "counts");
+	header_is_refused(&p, 164, TUNE_EFFORTS_MAX + 1, STATUS_CORRUPT, "efforts");
+	/* A row that nothing leads to: whoever led to it leads elsewhere now. */
+	uint32_t *to = malloc((size_t)b.graph.edges * 4);
+	assert_non_null(to);
+	for (uint32_t i = 0; i < b.graph.edges; i++) to[i] = b.graph.to[i] == n - 1 ? 0 : b.graph.to[i];
+	patched_is_refused(&p, p.header.place[SECTION_EDGES].offset, to, (size_t)b.graph.edges * 4, STATUS_CORRUPT, "graph");
+	free(to);
+	patch_end(&p);
+}
+
 static void two_rows_of_one_id_are_refused(void **state)
 {
 	struct patch p;
@@ -425,6 +469,7 @@ int main(void)
 		CLAIM(swapped_stale_foreign_and_missing_files_are_refused),
 		CLAIM(header_fields_out_of_range_are_refused_behind_a_good_checksum),
 		CLAIM(sections_that_make_no_sense_are_refused_behind_a_good_checksum),
+		CLAIM(codes_and_a_graph_come_back_and_lead_to_every_row),
 		CLAIM(two_rows_of_one_id_are_refused),
 		CLAIM(a_sweep_takes_strays_and_leaves_what_is_live),
 	};

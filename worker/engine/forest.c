@@ -160,3 +160,14 @@ void forest_renumber(struct forest *f, uint32_t *ret_new_of_old)
 	for (uint32_t i = 0; i < f->n; i++) ret_new_of_old[f->order[i]] = i;
 	for (size_t i = 0; i < places; i++) f->order[i] = ret_new_of_old[f->order[i]];
 }
+
+void forest_keep(struct forest *f, uint32_t trees)
+{
+	uint32_t dirs = 0;
+
+	if (trees >= f->trees) return;
+	f->nodes = trees ? f->roots[trees] : 0; /* trees stand one after the other, and so do their directions */
+	for (uint32_t i = 0; i < f->nodes; i++) dirs += f->dir_of[i] != UINT32_MAX;
+	f->dirs = dirs;
+	f->trees = trees;
+}

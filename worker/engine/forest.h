@@ -53,6 +53,9 @@ struct forest_view forest_as_view(const struct forest *f);
 /* Renumber the rows so that tree 0's order becomes 0, 1, 2, ...; ret_new_of_old[n] tells how (the caller then moves the rows). */
 void forest_renumber(struct forest *f, uint32_t *ret_new_of_old);
 
+/* Keep the first `trees` trees, at most as many as there are. */
+void forest_keep(struct forest *f, uint32_t trees);
+
 /* STATUS_OK if every number in it is in range and every tree reaches every row exactly once: a view over mapped bytes must pass
  * before it is searched. Plain and slow (reads everything). STATUS_CORRUPT: it is no forest; STATUS_NO_MEMORY tells nothing of it. */
 MUST_CHECK enum status forest_verify(const struct forest_view *f, enum metric metric, uint32_t dim);

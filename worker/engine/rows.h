@@ -38,6 +38,8 @@ static inline bool rows_live(const struct rows *r, uint32_t i)
 }
 /* 64-byte multiple that holds a stored row of this metric. */
 size_t rows_stride(enum metric m, uint32_t dim);
+/* Bring n rows of `size` bytes each into a new order: row i moves to new_of_old[i]. STATUS_NO_MEMORY leaves them as they are. */
+MUST_CHECK enum status rows_reorder(void *base, size_t size, uint32_t n, const uint32_t *new_of_old);
 
 /* Asked now and then inside the loops (at least every few thousand distances): true means stop with the best so far.
  * Also the place where a thread shows that it is alive. NULL stop: never. */

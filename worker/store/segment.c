@@ -109,6 +109,19 @@ static const char *rows_fault(const struct segment *s, const char **ret_section)
 	return NULL;
 }
 
+static const char *codes_fault(const struct segment *s, const char **ret_section)
+{
+	struct ann_view ann = segment_ann(s);
+	size_t size = s->header.place[SECTION_CODES].size;
+	uint8_t all = 0;
+
+	*ret_section = "CODES";
+	for (size_t i = 0; i < size; i++) all |= ann.codes.base[i];
+	if (all > CODE_MAX) return "has codes past their range";
+	*ret_section = "EFFORTS";
+	return tune_check(&ann.tune) ? NULL : "has efforts that are none";
+}
+
 static const char *content_fault(const struct segment *s, const char **ret_section)
 {
 	const char *fault = bytes_fault(s, ret_section);
@@ -118,14 +131,21 @@ static const char *content_fault(const struct segment *s, const char **ret_secti
 	if (!fault) fault = blobs_fault(s, SECTION_PAYLOAD, PAYLOAD_MAX, ret_section);
 	if (!fault) fault = blobs_fault(s, SECTION_KEYS, KEY_MAX, ret_section);
 	if (!fault) fault = rows_fault(s, ret_section);
+	if (!fault) fault = codes_fault(s, ret_section);
 	return fault;
 }
 
-static enum status forest_status(const struct segment *s)
+/* Forest and graph, which need memory to be checked. */
+static enum status structure_status(const struct segment *s, const char **ret_section)
 {
-	struct forest_view forest = segment_forest(s);
+	struct ann_view ann = segment_ann(s);
 
-	return s->header.n == 0 ? STATUS_OK : forest_verify(&forest, (enum metric)s->header.metric, s->header.dim);
+	*ret_section = "NODES";
+	if (s->header.n == 0) return STATUS_OK;
+	enum status status = forest_verify(&ann.forest, (enum metric)s->header.metric, s->header.dim);
+	if (status != STATUS_OK) return status;
+	*ret_section = "GRAPH";
+	return graph_verify(&ann.graph);
 }
 
 /* Whether it is the file that the manifest means. A split may share a file: its part is then a refinement of the file's. */
@@ -157,8 +177,9 @@ static enum status segment_verify(struct segment *s, const char *path, const str
 		return report_set(report, STATUS_CORRUPT, "%s %s: %s", path, fault, advice);
 	if ((fault = content_fault(s, &which)))
 		return report_set(report, STATUS_CORRUPT, "%s: section %s %s: %s", path, which, fault, advice);
-	status = forest_status(s);
-	if (status == STATUS_CORRUPT) return report_set(report, status, "%s: section NODES is no forest over its rows: %s", path, advice);
+	status = structure_status(s, &which);
+	if (status == STATUS_CORRUPT) return report_set(report, status, "%s: section %s is no %s over its rows: %s", path, which,
+		which[0] == 'N' ? "forest" : "graph", advice);
 	return status == STATUS_OK ? status : report_set(report, status, "no memory to check %s", path);
 }
 
@@ -230,23 +251,31 @@ struct rows segment_rows(const struct segment *s)
 	};
 }
 
-struct forest_view segment_forest(const struct segment *s)
+struct ann_view segment_ann(const struct segment *s)
 {
 	const struct segment_header *h = &s->header;
-
-	return (struct forest_view){
-		.n = h->n,
-		.trees = h->trees,
-		.nodes = h->nodes,
-		.dirs = h->dirs,
-		.roots = (const uint32_t *)section(s, SECTION_ROOTS),
-		.node = (const struct forest_node *)section(s, SECTION_NODES),
-		.dir_of = (const uint32_t *)section(s, SECTION_DIR_OF),
-		.dir = (const float *)section(s, SECTION_DIRS),
-		.dir_floats = h->dir_floats,
-		.order = (const uint32_t *)section(s, SECTION_ORDER),
-		.dot_max_norm2 = h->dot_max_norm2,
+	struct ann_view ann = {
+		.forest = {
+			.n = h->n,
+			.trees = h->trees,
+			.nodes = h->nodes,
+			.dirs = h->dirs,
+			.roots = (const uint32_t *)section(s, SECTION_ROOTS),
+			.node = (const struct forest_node *)section(s, SECTION_NODES),
+			.dir_of = (const uint32_t *)section(s, SECTION_DIR_OF),
+			.dir = (const float *)section(s, SECTION_DIRS),
+			.dir_floats = h->dir_floats,
+			.order = (const uint32_t *)section(s, SECTION_ORDER),
+			.dot_max_norm2 = h->dot_max_norm2,
+		},
+		.quant = h->quant,
+		.codes = {(enum metric)h->metric, quant_stride((enum metric)h->metric, h->dim), section(s, SECTION_CODES)},
+		.tune = {h->efforts, (const struct tune_effort *)section(s, SECTION_EFFORTS)},
 	};
+
+	if (h->edges) ann.graph = (struct graph_view){h->n, h->edges, (const uint32_t *)section(s, SECTION_GRAPH),
+		(const uint32_t *)section(s, SECTION_EDGES)};
+	return ann;
 }
 
 const uint64_t *segment_sequences(const struct segment *s)

@@ -1,4 +1,4 @@
-/* segment.h - an immutable part of a shard: rows, their forest, payloads and keys in one file, seg-<number>.grove, mapped into
+/* segment.h - an immutable part of a shard: rows, their forest, codes and graph, payloads and keys in one file, seg-<number>.grove, mapped into
  * memory. A segment is live when the manifest lists it, and only then: this module writes, checks and reads files.
  *
  * File: a header block of 4096 bytes, then the sections in the order of their numbers, each on a 4 KiB boundary, padded with zeros to the next.
@@ -8,20 +8,24 @@
  *   72 trees u32 | 76 nodes u32 | 80 directions u32 | 84 floats of a direction u32 | 88 stride u32 | 92 dot_max_norm2 f32 | 96 seed u64
  *   104 lowest sequence u64 | 112 highest sequence u64 (of rows and tombstones; both 0 if there are none)
  *   120 modulus u32 | 124 remainder u32 | 128 tombstones u64 | 136 file size u64
- *   144 section table: per section offset u64, size u64, crc32c u32 of its bytes and of the zeros up to the next boundary, zero u32
+ *   144 low f64 | 152 scale f64 of the codes (quant.h) | 160 edges u32 | 164 efforts u32 (both 0: no codes, no graph)
+ *   168 section table: per section offset u64, size u64, crc32c u32 of its bytes and of the zeros up to the next boundary, zero u32
  *   zeros | 4092 crc32c u32 of bytes 0 .. 4091
  * So every byte of the file is under a checksum, padding too.
  *
  * Sections (an empty one has size 0 and the offset at which it would stand):
  *   0 IDS u64[n], rows in the leaf order of tree 0 | 1 SEQS u64[n] | 2 PERM u32[n], rows by ascending id | 3 NORMS f32[n], squared
  *   norms, angular and dot only | 4 NODES 16 bytes[nodes] | 5 DIR_OF u32[nodes] | 6 DIRS f32[directions x floats] | 7 ROOTS u32[trees]
- *   8 ORDER u32[trees x n] (4 to 8: forest.h; empty if n is 0) | 9 VECS rows of `stride` bytes, zero padded
- *   10 PAYLOAD u64 offsets[n + 1] from the section's first byte past them, then bytes | 11 KEYS the same (size 0 where no row has one)
- *   12 TOMBSTONES id u64, sequence u64: deletions that must outlive the log, by ascending id
+ *   8 ORDER u32[trees x n] (4 to 8: forest.h; empty if n is 0)
+ *   9 CODES u8 rows of dim rounded up to 64, zero padded (quant.h) | 10 GRAPH u32[n + 1] | 11 EDGES u32[edges] (graph.h)
+ *   12 EFFORTS 20 bytes[efforts] (tune.h) | 13 VECS rows of `stride` bytes, zero padded
+ *   14 PAYLOAD u64 offsets[n + 1] from the section's first byte past them, then bytes | 15 KEYS the same (size 0 where no row has one)
+ *   16 TOMBSTONES id u64, sequence u64: deletions that must outlive the log, by ascending id
  *
  * A file is valid iff all sizes follow from the header's counts, all checksums match, PERM is a permutation by strictly
  * ascending id, sequences lie in the header's range, offsets ascend within the limits of payload and key, and
- * forest_check() passes. An unknown required feature or version: STATUS_UNSUPPORTED. Whether it is the right file is checked against
+ * forest_check(), graph_verify() and tune_check() pass, and codes are at most 127. A search reads CODES, GRAPH, EDGES, NODES to ROOTS and the rows of
+ * VECS that it scores exactly, so VECS may stay on disk. An unknown required feature or version: STATUS_UNSUPPORTED. Whether it is the right file is checked against
  * the shard's identity and its manifest entry (size, header crc), so a swapped or an older file is found.
  *
  * A read error of the disk under a mapping arrives as SIGBUS and ends the process (promise P15). */
@@ -29,11 +33,11 @@
 #define STORE_SEGMENT_H
 
 #include "common/io.h"
-#include "worker/engine/forest.h"
+#include "worker/engine/ann.h"
 #include "worker/engine/rows.h"
 #include "worker/store/manifest.h"
 
-enum { SEGMENT_SECTIONS = 13, SEGMENT_HEADER_SIZE = 4096, SEGMENT_NAME_SIZE = 40 };
+enum { SEGMENT_SECTIONS = 17, SEGMENT_HEADER_SIZE = 4096, SEGMENT_NAME_SIZE = 40 };
 
 struct segment_bytes { const uint8_t *bytes; uint32_t size; }; /* not aligned; NULL, 0: none */
 struct segment_tombstone { uint64_t id, sequence; };
@@ -46,7 +50,7 @@ struct segment_content {
 	uint32_t n;
 	const uint64_t *ids;         /* [n], distinct */
 	const uint64_t *sequences;   /* [n] */
-	struct forest_view forest;   /* forest.n == n; all zero when n is 0 */
+	struct ann_view ann;         /* ann.forest.n == n; all zero when n is 0 */
 	const struct segment_tombstone *tombstones; /* by ascending id, distinct */
 	uint64_t tombstone_count;
 	const void *(*row)(void *arg, uint32_t i); /* a stored row: dtype_row_bytes() bytes; padding is added here */
@@ -75,7 +79,7 @@ struct segment_info {
 };
 const struct segment_info *segment_info(const struct segment *s);
 struct rows segment_rows(const struct segment *s); /* dead_at NULL and at 0: the caller knows what is live */
-struct forest_view segment_forest(const struct segment *s);
+struct ann_view segment_ann(const struct segment *s);
 const uint64_t *segment_sequences(const struct segment *s); /* [n] */
 const uint32_t *segment_by_id(const struct segment *s);     /* [n] row numbers in ascending order of id */
 int64_t segment_find(const struct segment *s, uint64_t id); /* row, or -1 */

@@ -2,6 +2,7 @@
  * compared, never believed. */
 #include "worker/store/segment_format.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "common/check.h"
@@ -14,7 +15,7 @@ static const char SEGMENT_MAGIC[8] = "GROVESEG";
 const char *segment_section_name(enum segment_section s)
 {
 	static const char *const names[SEGMENT_SECTIONS] = {"IDS", "SEQS", "PERM", "NORMS", "NODES", "DIR_OF", "DIRS", "ROOTS", "ORDER",
-		"VECS", "PAYLOAD", "KEYS", "TOMBSTONES"};
+		"CODES", "GRAPH", "EDGES", "EFFORTS", "VECS", "PAYLOAD", "KEYS", "TOMBSTONES"};
 
 	require((unsigned)s < SEGMENT_SECTIONS);
 	return names[s];
@@ -44,6 +45,10 @@ bool segment_layout(struct segment_header *h)
 	p[SECTION_DIRS].size = (uint64_t)h->dirs * h->dir_floats * 4;
 	p[SECTION_ROOTS].size = n ? (uint64_t)h->trees * 4 : 0;
 	p[SECTION_ORDER].size = n * h->trees * 4;
+	p[SECTION_CODES].size = h->edges ? n * quant_stride((enum metric)h->metric, h->dim) : 0;
+	p[SECTION_GRAPH].size = h->edges ? (n + 1) * 4 : 0;
+	p[SECTION_EDGES].size = (uint64_t)h->edges * 4;
+	p[SECTION_EFFORTS].size = (uint64_t)h->efforts * sizeof(struct tune_effort);
 	p[SECTION_VECS].size = n * h->stride;
 	p[SECTION_TOMBSTONES].size = h->tombstones * sizeof(struct segment_tombstone);
 	for (int i = 0; i < SEGMENT_SECTIONS; i++) {
@@ -79,6 +84,10 @@ uint32_t segment_header_encode(const struct segment_header *h, uint8_t out[SEGME
 	writer_u32(&w, h->remainder);
 	writer_u64(&w, h->tombstones);
 	writer_u64(&w, h->file_size);
+	writer_bytes(&w, &h->quant.low, 8);
+	writer_bytes(&w, &h->quant.scale, 8);
+	writer_u32(&w, h->edges);
+	writer_u32(&w, h->efforts);
 	require(writer_used(&w) == SEGMENT_TABLE_AT);
 	for (int i = 0; i < SEGMENT_SECTIONS; i++) {
 		writer_u64(&w, h->place[i].offset);
@@ -111,6 +120,11 @@ static void header_fields(struct reader *r, struct segment_header *h)
 	h->remainder = reader_u32(r);
 	h->tombstones = reader_u64(r);
 	h->file_size = reader_u64(r);
+	uint64_t low = reader_u64(r), scale = reader_u64(r);
+	memcpy(&h->quant.low, &low, 8);
+	memcpy(&h->quant.scale, &scale, 8);
+	h->edges = reader_u32(r);
+	h->efforts = reader_u32(r);
 }
 
 static const char *header_fault(const struct segment_header *h)
@@ -125,6 +139,9 @@ static const char *header_fault(const struct segment_header *h)
 		uint32_t floats = (h->dim + (h->metric == METRIC_DOT) + 15) / 16 * 16;
 		if (h->metric == METRIC_HAMMING || h->dir_floats != floats) return "directions of a length that is not its dimension's";
 	}
+	if (h->edges && (h->metric == METRIC_HAMMING || !h->n || !h->trees)) return "a graph where there can be none";
+	if (!isfinite(h->quant.low) || !isfinite(h->quant.scale)) return "codes of an infinite range";
+	if (h->efforts > TUNE_EFFORTS_MAX || (h->efforts && !h->edges)) return "efforts where there can be none";
 	if (h->modulus < 1 || h->remainder >= h->modulus) return "a remainder out of range";
 	if (h->first_sequence > h->last_sequence) return "a sequence range that is none";
 	return NULL;

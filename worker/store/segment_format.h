@@ -11,11 +11,11 @@
 #include "common/vec.h"
 #include "worker/store/segment.h"
 
-enum { SEGMENT_VERSION = 1, SEGMENT_ALIGN = 4096, SEGMENT_TABLE_AT = 144, SEGMENT_TABLE_ENTRY = 24, SEGMENT_CRC_AT = 4092 };
+enum { SEGMENT_VERSION = 2, SEGMENT_ALIGN = 4096, SEGMENT_TABLE_AT = 168, SEGMENT_TABLE_ENTRY = 24, SEGMENT_CRC_AT = 4092 };
 
 enum segment_section {
 	SECTION_IDS, SECTION_SEQS, SECTION_PERM, SECTION_NORMS, SECTION_NODES, SECTION_DIR_OF, SECTION_DIRS, SECTION_ROOTS, SECTION_ORDER,
-	SECTION_VECS, SECTION_PAYLOAD, SECTION_KEYS, SECTION_TOMBSTONES,
+	SECTION_CODES, SECTION_GRAPH, SECTION_EDGES, SECTION_EFFORTS, SECTION_VECS, SECTION_PAYLOAD, SECTION_KEYS, SECTION_TOMBSTONES,
 };
 _Static_assert(SECTION_TOMBSTONES + 1 == SEGMENT_SECTIONS, "the table in segment.h");
 
@@ -29,6 +29,8 @@ struct segment_header {
 	uint64_t seed, first_sequence, last_sequence;
 	uint32_t modulus, remainder;
 	uint64_t tombstones, file_size;
+	struct quant quant;
+	uint32_t edges, efforts;
 	struct segment_place place[SEGMENT_SECTIONS];
 };
 

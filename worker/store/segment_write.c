@@ -143,11 +143,15 @@ static enum status section_put(struct sink *s, const struct segment_header *h, c
 	case SECTION_SEQS: return sink_put(s, c->sequences, size);
 	case SECTION_PERM: return sink_put(s, perm, size);
 	case SECTION_NORMS: return norms_put(s, h, c);
-	case SECTION_NODES: return sink_put(s, c->forest.node, size);
-	case SECTION_DIR_OF: return sink_put(s, c->forest.dir_of, size);
-	case SECTION_DIRS: return sink_put(s, c->forest.dir, size);
-	case SECTION_ROOTS: return sink_put(s, c->forest.roots, size);
-	case SECTION_ORDER: return sink_put(s, c->forest.order, size);
+	case SECTION_NODES: return sink_put(s, c->ann.forest.node, size);
+	case SECTION_DIR_OF: return sink_put(s, c->ann.forest.dir_of, size);
+	case SECTION_DIRS: return sink_put(s, c->ann.forest.dir, size);
+	case SECTION_ROOTS: return sink_put(s, c->ann.forest.roots, size);
+	case SECTION_ORDER: return sink_put(s, c->ann.forest.order, size);
+	case SECTION_CODES: return sink_put(s, c->ann.codes.base, size);
+	case SECTION_GRAPH: return sink_put(s, c->ann.graph.first, size);
+	case SECTION_EDGES: return sink_put(s, c->ann.graph.to, size);
+	case SECTION_EFFORTS: return sink_put(s, c->ann.tune.efforts, size);
 	case SECTION_VECS: return vecs_put(s, h, c);
 	case SECTION_PAYLOAD: return blobs_put(s, c, c->payload);
 	case SECTION_KEYS: return blobs_put(s, c, c->key);
@@ -160,7 +164,7 @@ static void header_from_content(const struct shard_identity *identity, const str
 {
 	uint64_t lo = UINT64_MAX, hi = 0;
 
-	require((c->n == 0 && c->forest.nodes == 0) || c->forest.n == c->n);
+	require((c->n == 0 && c->ann.forest.nodes == 0) || c->ann.forest.n == c->n);
 	require(c->modulus >= 1 && c->remainder < c->modulus);
 	for (uint64_t i = 1; i < c->tombstone_count; i++) require(c->tombstones[i - 1].id < c->tombstones[i].id);
 	for (uint64_t i = 0; i < (uint64_t)c->n + c->tombstone_count; i++) {
@@ -176,18 +180,21 @@ static void header_from_content(const struct shard_identity *identity, const str
 		.dtype = (uint32_t)metric_dtype(identity->metric),
 		.dim = identity->dim,
 		.n = c->n,
-		.trees = c->n ? c->forest.trees : 0,
-		.nodes = c->forest.nodes,
-		.dirs = c->forest.dirs,
-		.dir_floats = c->forest.dir_floats,
+		.trees = c->n ? c->ann.forest.trees : 0,
+		.nodes = c->ann.forest.nodes,
+		.dirs = c->ann.forest.dirs,
+		.dir_floats = c->ann.forest.dir_floats,
 		.stride = (uint32_t)rows_stride(identity->metric, identity->dim),
-		.dot_max_norm2 = c->forest.dot_max_norm2,
+		.dot_max_norm2 = c->ann.forest.dot_max_norm2,
 		.seed = c->seed,
 		.first_sequence = lo == UINT64_MAX ? 0 : lo,
 		.last_sequence = hi,
 		.modulus = c->modulus,
 		.remainder = c->remainder,
 		.tombstones = c->tombstone_count,
+		.quant = c->ann.quant,
+		.edges = c->ann.graph.edges,
+		.efforts = c->ann.tune.count,
 	};
 	h->place[SECTION_PAYLOAD].size = blobs_size(c, c->payload, PAYLOAD_MAX);
 	h->place[SECTION_KEYS].size = blobs_size(c, c->key, KEY_MAX);

@@ -1,0 +1,114 @@
+/* ann.c - see ann.h. */
+#include "worker/engine/ann.h"
+
+#include <stdlib.h>
+
+#include "common/cursor.h"
+
+enum { CODE_ROWS = 2048 /* coded by one piece */ };
+
+struct ann {
+	struct forest *forest;
+	struct quant quant;
+	enum metric metric;
+	uint32_t stride;
+	uint8_t *codes;
+	struct graph *graph;
+	struct tune_effort efforts[TUNE_EFFORTS_MAX];
+	uint32_t effort_count;
+};
+
+static uint32_t trees_grown(enum metric m, uint32_t n, uint32_t trees)
+{
+	return graph_wanted(m, n) && trees < GRAPH_TREES_LEAST ? GRAPH_TREES_LEAST : trees;
+}
+
+uint64_t ann_build_steps(enum metric m, uint32_t n, uint32_t trees)
+{
+	uint32_t grown = trees_grown(m, n, trees);
+	return (uint64_t)n * grown + (graph_wanted(m, n) ? graph_build_steps(n, grown) : 0);
+}
+
+struct coding { const struct rows *rows; const struct ann *ann; const uint32_t *new_of_old; };
+
+static void code_piece(void *arg, size_t piece)
+{
+	const struct coding *c = arg;
+	const struct rows *rows = c->rows;
+	uint32_t first = (uint32_t)piece * CODE_ROWS, end = rows->n - first < CODE_ROWS ? rows->n : first + CODE_ROWS;
+
+	for (uint32_t i = first; i < end; i++)
+		quant_encode(&c->ann->quant, rows->metric, rows->dim, rows_row(rows, i), rows->norm2 ? rows->norm2[i] : 0,
+			c->ann->codes + (size_t)c->new_of_old[i] * c->ann->stride);
+}
+
+static enum status code_rows(struct ann *a, const struct rows *rows, const uint32_t *new_of_old, struct runner *runner)
+{
+	struct coding coding = {rows, a, new_of_old};
+	size_t size;
+
+	a->stride = quant_stride(rows->metric, rows->dim);
+	if (!size_mul(rows->n, a->stride, &size)) return STATUS_NO_MEMORY;
+	a->codes = aligned_alloc(CODE_ALIGN, size);
+	if (!a->codes) return STATUS_NO_MEMORY;
+	enum status status = quant_fit(rows, &a->quant);
+	if (status == STATUS_OK) runner->run(runner, ((size_t)rows->n + CODE_ROWS - 1) / CODE_ROWS, code_piece, &coding);
+	return status;
+}
+
+enum status ann_build(const struct rows *rows, const struct forest_params *params, struct runner *runner, _Atomic uint64_t *progress,
+	const struct pulse *pulse, uint32_t *ret_new_of_old, struct ann **ret)
+{
+	struct forest_params grown = {trees_grown(rows->metric, rows->n, params->trees), params->seed};
+	struct ann *a = calloc(1, sizeof(*a));
+	enum status status;
+
+	if (!a) return STATUS_NO_MEMORY;
+	a->metric = rows->metric;
+	status = forest_build(rows, &grown, runner, progress, pulse, &a->forest);
+	if (status == STATUS_OK) forest_renumber(a->forest, ret_new_of_old);
+	if (status == STATUS_OK && graph_wanted(rows->metric, rows->n)) {
+		status = code_rows(a, rows, ret_new_of_old, runner);
+		struct forest_view forest = forest_as_view(a->forest);
+		struct codes codes = {rows->metric, a->stride, a->codes};
+		if (status == STATUS_OK) status = graph_build(&codes, &forest, runner, progress, pulse, &a->graph);
+		if (status == STATUS_OK) forest_keep(a->forest, params->trees);
+	}
+	if (status == STATUS_OK)
+		*ret = a;
+	else
+		ann_free(&a);
+	return status;
+}
+
+enum status ann_tune(struct ann *a, const struct rows *rows, uint64_t seed, struct runner *runner, const struct pulse *pulse)
+{
+	struct ann_view view = ann_as_view(a);
+	struct graph_space space = ann_space(&view, rows, 0);
+
+	return tune_measure(&space, seed, runner, pulse, a->efforts, &a->effort_count);
+}
+
+void ann_free(struct ann **ann)
+{
+	if (!*ann) return;
+	forest_free(&(*ann)->forest);
+	graph_free(&(*ann)->graph);
+	free((*ann)->codes);
+	free(*ann);
+	*ann = NULL;
+}
+
+struct ann_view ann_as_view(const struct ann *a)
+{
+	struct ann_view v = {.forest = forest_as_view(a->forest), .quant = a->quant, .codes = {a->metric, a->stride, a->codes},
+		.tune = {a->effort_count, a->efforts}};
+
+	if (a->graph) v.graph = graph_as_view(a->graph);
+	return v;
+}
+
+struct graph_space ann_space(const struct ann_view *v, const struct rows *rows, uint64_t dead)
+{
+	return (struct graph_space){.rows = *rows, .codes = v->codes, .quant = v->quant, .forest = v->forest, .graph = v->graph, .dead = dead};
+}
