@@ -322,9 +322,19 @@ static enum status build_run(struct build *b, struct report *report, uint64_t *r
 	return status;
 }
 
-static void *build_main(void *arg)
+/* ---- the thread ---- */
+
+/* From here on another build may be ordered: by `done` itself, too. */
+static void build_free_place(struct shard *s)
 {
-	struct build *b = arg;
+	pthread_mutex_lock(&s->lock);
+	if (s->state == SHARD_BUILDING) s->state = SHARD_SERVING;
+	s->build = NULL;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void build_carry_out(struct build *b)
+{
 	struct shard *s = b->shard;
 	struct report report = {0};
 	uint64_t items = 0;
@@ -335,52 +345,56 @@ static void *build_main(void *arg)
 	if (report.status != STATUS_OK && report.status != STATUS_CANCELLED)
 		log_warn("build of shard %u of index '%s' failed: %s", s->identity.number, s->identity.name, report_text(&report));
 	build_release(b);
-	pthread_mutex_lock(&s->lock);
-	if (s->state == SHARD_BUILDING) s->state = SHARD_SERVING;
-	s->build_ended = true;
-	pthread_mutex_unlock(&s->lock);
+	build_free_place(s);
 	b->done(b->arg, &report, items);
 	free(b);
+}
+
+/* Lives from the first build to shard_close(). What was ordered is told of, also when the shard is closing: cancelled then. */
+static void *builder_main(void *shard)
+{
+	struct shard *s = shard;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		while (!s->build && !s->closing) pthread_cond_wait(&s->ordered, &s->lock);
+		struct build *b = s->build;
+		if (!b) break;
+		pthread_mutex_unlock(&s->lock);
+		build_carry_out(b);
+		pthread_mutex_lock(&s->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
 	return NULL;
+}
+
+/* With the lock. */
+static enum status build_order(struct shard *s, struct build *b)
+{
+	if (s->state == SHARD_STOPPED || s->closing) return STATUS_STOPPED;
+	if (s->build) return STATUS_BUSY;
+	if (!s->builder_runs) s->builder_runs = pthread_create(&s->builder, NULL, builder_main, s) == 0;
+	if (!s->builder_runs) return STATUS_NO_MEMORY;
+	atomic_store(&s->build_cancelled, false);
+	atomic_store(&s->build_progress, 0);
+	atomic_store(&s->build_total, 0);
+	s->state = SHARD_BUILDING;
+	s->build = b;
+	pthread_cond_signal(&s->ordered);
+	return STATUS_OK;
 }
 
 enum status shard_build(struct shard *s, uint32_t trees, uint64_t seed, struct runner *runner,
 	void (*done)(void *arg, const struct report *report, uint64_t items), void *arg)
 {
 	struct build *b = calloc(1, sizeof(*b));
-	enum status status = STATUS_OK;
 
 	if (!b) return STATUS_NO_MEMORY;
 	*b = (struct build){.shard = s, .trees = trees ? trees : s->identity.trees, .seed = seed, .runner = runner, .done = done, .arg = arg};
 	pthread_mutex_lock(&s->lock);
-	bool join = s->builder_runs && s->build_ended;
-	if (s->state == SHARD_STOPPED || s->closing)
-		status = STATUS_STOPPED;
-	else if (s->builder_runs && !s->build_ended)
-		status = STATUS_BUSY;
-	pthread_t ended = s->builder;
-	if (status == STATUS_OK) {
-		s->builder_runs = true; /* taken: nobody else starts one */
-		s->build_ended = false;
-	}
+	enum status status = build_order(s, b);
 	pthread_mutex_unlock(&s->lock);
-	if (status != STATUS_OK) {
-		free(b);
-		return status;
-	}
-	if (join) pthread_join(ended, NULL);
-	atomic_store(&s->build_cancelled, false);
-	atomic_store(&s->build_progress, 0);
-	atomic_store(&s->build_total, 0);
-	pthread_mutex_lock(&s->lock);
-	if (s->state == SHARD_SERVING) s->state = SHARD_BUILDING;
-	s->builder_runs = pthread_create(&s->builder, NULL, build_main, b) == 0;
-	if (!s->builder_runs) {
-		if (s->state == SHARD_BUILDING) s->state = SHARD_SERVING;
-		status = STATUS_NO_MEMORY;
-		free(b);
-	}
-	pthread_mutex_unlock(&s->lock);
+	if (status != STATUS_OK) free(b);
 	return status;
 }
 

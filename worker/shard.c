@@ -226,6 +226,7 @@ enum status shard_open(struct io *io, const char *dir, struct shard **ret, struc
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->wake, NULL);
 	pthread_cond_init(&s->answered, NULL);
+	pthread_cond_init(&s->ordered, NULL);
 	status = open_contents(s, &why);
 	if (status == STATUS_OK) {
 		s->state = SHARD_SERVING;
@@ -260,21 +261,22 @@ void shard_close(struct shard **shard, bool clean)
 	struct shard *s = *shard;
 
 	if (!s) return;
-	shard_build_cancel(s);
 	pthread_mutex_lock(&s->lock);
+	s->closing = true; /* before the cancel: no build comes after it */
+	shard_build_cancel(s);
 	bool builder = s->builder_runs;
+	pthread_cond_signal(&s->ordered);
 	pthread_mutex_unlock(&s->lock);
 	if (builder) pthread_join(s->builder, NULL);
-	if (s->writer_runs) {
-		pthread_mutex_lock(&s->lock);
-		s->closing = true;
-		pthread_cond_signal(&s->wake);
-		pthread_mutex_unlock(&s->lock);
-		pthread_join(s->writer, NULL);
-	}
+	pthread_mutex_lock(&s->lock);
+	s->builder_runs = false;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+	if (s->writer_runs) pthread_join(s->writer, NULL);
 	if (s->wal) wal_close(&s->wal, clean && s->state != SHARD_STOPPED);
 	if (s->view) require(atomic_load(&s->view->refs) == 1); /* a snapshot is still pinned */
 	view_release(&s->view);
+	pthread_cond_destroy(&s->ordered);
 	pthread_cond_destroy(&s->answered);
 	pthread_cond_destroy(&s->wake);
 	pthread_mutex_destroy(&s->lock);

@@ -1,8 +1,8 @@
 /* shard.h - one shard of an index: a WAL, memtables, immutable segments; exact about what it holds.
  *
  * Threads. One writer thread per shard (inside) numbers, logs, syncs, applies and publishes; shard_submit() hands it work
- * through a bounded queue. Search threads pin a snapshot and never wait for the writer. A build runs on a thread of its own
- * and gets its cores through the runner; its result is installed by the writer thread.
+ * through a bounded queue. Search threads pin a snapshot and never wait for the writer. Builds run on a thread of the shard's own, started
+ * by the first of them, and get their cores through the runner; their result is installed by the writer thread.
  *
  * Snapshots. A search sees exactly the writes up to one sequence: rows carry the sequence at which they died, so an item
  * that is replaced meanwhile appears once, old or new, never both and never neither (promise P4). A pin only delays freeing.
@@ -31,7 +31,9 @@ MUST_CHECK enum status shard_create(struct io *io, const char *dir, const struct
 /* Opens what is there: manifest, segments (every checksum verified), log replayed. Fails only for want of memory or where there is no manifest
  * that can be read (STATUS_CORRUPT); damage below that gives a stopped shard which says why. Blocks while it reads. */
 MUST_CHECK enum status shard_open(struct io *io, const char *dir, struct shard **ret, struct report *report);
-/* Waits for the writer and a build to stop; clean: end mark in the log. No search may hold a snapshot. */
+/* Cancels a build, and waits until its `done` and those of all queued writes have returned; clean: end mark in the log. The shard is
+ * gone then: no search may hold a snapshot, and no other thread may be in a call or make one. Only the `done` of what is waited for may
+ * still make calls; builds and writes are refused. Not to be called from a `done`. */
 void shard_close(struct shard **shard, bool clean);
 /* After shard_close: removes the folder and all in it. */
 MUST_CHECK enum status shard_destroy(struct io *io, const char *dir);
@@ -76,10 +78,11 @@ MUST_CHECK enum status snapshot_search(struct snapshot *snap, const struct searc
 struct item_view { uint64_t id, sequence; const void *vector; struct blob key, payload; };
 bool snapshot_get(const struct snapshot *snap, uint64_t id, struct item_view *ret);
 
-/* Compact everything into one segment with a new forest. trees 0: the index's own. done runs on the build's thread.
- * One build at a time: a second is STATUS_BUSY. The runner must live until done. */
+/* Compact everything into one segment with a new forest. trees 0: the index's own. done runs on the builder's thread, once for each
+ * build that was taken. One build at a time: a second is STATUS_BUSY until the first one's done is called. done itself may begin the
+ * next, which runs when it has returned. The runner must live until done. */
 MUST_CHECK enum status shard_build(struct shard *s, uint32_t trees, uint64_t seed, struct runner *runner,
 	void (*done)(void *arg, const struct report *report, uint64_t items), void *arg);
-void shard_build_cancel(struct shard *s);
+void shard_build_cancel(struct shard *s); /* the build that was taken and has not ended; none: nothing happens */
 
 #endif

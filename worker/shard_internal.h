@@ -32,6 +32,8 @@ struct view {
 	uint64_t frozen_sequence;            /* the frozen memtables and the segments hold everything up to it */
 };
 
+struct build; /* compact.c */
+
 struct snapshot { struct view *view; uint64_t sequence, items; uint32_t active_rows; };
 
 /* A build's work, passed between the builder and the writer. */
@@ -57,6 +59,7 @@ struct shard {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;     /* the writer's */
 	pthread_cond_t answered; /* a control was carried out */
+	pthread_cond_t ordered;  /* the builder's: a build, or the end */
 	struct view *view;       /* (lock) */
 	uint64_t sequence, durable, items, log_bytes; /* (lock) published */
 	uint32_t active_rows;    /* (lock) published */
@@ -65,14 +68,15 @@ struct shard {
 	struct shard_write *queue[SHARD_WRITES_PENDING_MAX]; /* (lock) a ring */
 	uint32_t queue_first, queue_count;                   /* (lock) */
 	size_t queue_bytes;      /* (lock) */
-	bool closing;            /* (lock) */
+	bool closing;            /* (lock) nothing new is taken; the builder ends first, then the writer, which it needs */
 	enum control control;    /* (lock) */
 	struct installation *installation; /* (lock) */
 	struct report control_report;      /* (lock) */
 
 	pthread_t writer, builder;
-	bool writer_runs, builder_runs; /* builder_runs: (lock) a thread to join */
-	bool build_ended;               /* (lock) it has nothing left to do */
+	bool writer_runs;
+	bool builder_runs;       /* (lock) started by the first build, joined by shard_close() and nobody else */
+	struct build *build;     /* (lock) ordered or under way; NULL from just before its `done` */
 	_Atomic uint64_t pulse;
 	_Atomic bool writer_busy, build_cancelled;
 	_Atomic uint64_t build_progress, build_total;

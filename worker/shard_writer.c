@@ -326,7 +326,7 @@ void *shard_writer_main(void *shard)
 
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
-		while (!s->queue_count && s->control == CONTROL_NONE && !s->closing) pthread_cond_wait(&s->wake, &s->lock);
+		while (!s->queue_count && s->control == CONTROL_NONE && (!s->closing || s->builder_runs)) pthread_cond_wait(&s->wake, &s->lock);
 		enum control control = s->control;
 		struct installation *in = s->installation;
 		uint32_t n = take_queue(s, writes);
