@@ -296,7 +296,7 @@ static void run_group(struct shard *s, struct shard_write **writes, uint32_t cou
 		else
 			refuse_all(writes[i], status, status_text(status));
 	}
-	if (status == STATUS_OK) group_commit(s, &g);
+	group_commit(s, &g); /* also where a build stopped the shard meanwhile: what was taken has no answer yet */
 	group_release(&g);
 	for (uint32_t i = 0; i < count; i++) writes[i]->done(writes[i]);
 }

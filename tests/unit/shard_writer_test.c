@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,6 +350,87 @@ static void bytes_are_widened_and_other_types_refused(void **state)
 	hall_close(h);
 }
 
+/* ---- beside a build ---- */
+
+/* A runner that keeps the build waiting before its first piece. */
+struct gate { struct runner runner; _Atomic bool reached, open; };
+
+static void gate_run(struct runner *r, size_t n, void (*work)(void *arg, size_t i), void *arg)
+{
+	struct gate *g = (struct gate *)r; /* its first member */
+
+	atomic_store(&g->reached, true);
+	while (!atomic_load(&g->open)) sched_yield();
+	for (size_t i = 0; i < n; i++) work(arg, i);
+}
+
+struct told { _Atomic bool over; _Atomic int status; };
+
+static void build_over(void *arg, const struct report *report, uint64_t items)
+{
+	struct told *t = arg;
+
+	atomic_store(&t->status, report->status);
+	atomic_store(&t->over, true);
+}
+
+static void build_up_to(struct hall *h, struct gate *g, struct told *t)
+{
+	*g = (struct gate){.runner = {gate_run, 1}};
+	assert_int_equal(shard_build(h->f.shard, 2, 1, &g->runner, build_over, t), STATUS_OK);
+	while (!atomic_load(&g->reached)) sched_yield();
+}
+
+/* The second write of a group asks for free space: then the build meets a bad disk, and stops the shard. */
+static struct trap { const struct io_ops *real; struct hall *hall; struct gate *gate; int asked; } trap;
+
+static enum status trap_free_bytes(struct io *io, uint64_t *ret_free, uint64_t *ret_total)
+{
+	struct shard_report said = {0};
+
+	if (++trap.asked == 2) {
+		io_sim_fail_at(trap.hall->f.sim, SIM_ONLY(SIM_OPEN), 0, STATUS_IO, false);
+		atomic_store(&trap.gate->open, true);
+		while (said.state != SHARD_STOPPED) {
+			sched_yield();
+			shard_report(trap.hall->f.shard, &said);
+		}
+	}
+	return trap.real->free_bytes(io, ret_free, ret_total);
+}
+
+static void a_build_that_stops_the_shard_amid_a_group_makes_no_answer_untrue(void **state)
+{
+	struct hall *h = hall_open();
+	struct gate gate;
+	struct told told = {0};
+	struct io_ops trapped = *h->f.io->ops;
+	float first;
+
+	fixture_put_plain(&h->f, 100, 1);
+	build_up_to(h, &gate, &told);
+	hold_writer(h);
+	trap = (struct trap){.real = h->f.io->ops, .hall = h, .gate = &gate};
+	trapped.free_bytes = trap_free_bytes;
+	h->f.io->ops = &trapped;
+	for (uint32_t i = 1; i <= 4; i++) send(h, i, i);
+	let_go(h, 5);
+	while (!atomic_load(&told.over)) sched_yield();
+	assert_int_equal(atomic_load(&told.status), STATUS_IO);
+	assert_true(trap.asked >= 2);
+	h->f.io->ops = trap.real;
+	io_sim_heal(h->f.sim);
+	fixture_reopen(&h->f, false);
+	for (uint32_t i = 1; i <= 4; i++) {
+		const struct slot *s = &h->slots[i];
+		assert_true(s->result != ITEM_UNKNOWN); /* the log's disk is well */
+		assert_int_equal(s->result == ITEM_OK, s->write.report.status == STATUS_OK);
+		assert_int_equal(s->result == ITEM_OK, present(h, i, &first));
+		assert_int_equal(s->result == ITEM_OK, s->write.out_sequence > 0);
+	}
+	hall_close(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +442,7 @@ int main(void)
 		cmocka_unit_test(a_shard_opens_and_answers_on_a_full_disk),
 		cmocka_unit_test(a_clean_close_ends_the_log_with_its_mark),
 		cmocka_unit_test(bytes_are_widened_and_other_types_refused),
+		cmocka_unit_test(a_build_that_stops_the_shard_amid_a_group_makes_no_answer_untrue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
