@@ -41,7 +41,6 @@ static bool cancelled(void *arg)
 {
 	struct shard *s = arg;
 
-	atomic_fetch_add_explicit(&s->pulse, 1, memory_order_relaxed);
 	return atomic_load_explicit(&s->build_cancelled, memory_order_relaxed);
 }
 

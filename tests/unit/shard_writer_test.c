@@ -431,6 +431,32 @@ static void a_build_that_stops_the_shard_amid_a_group_makes_no_answer_untrue(voi
 	hall_close(h);
 }
 
+static void a_build_does_not_pass_for_progress_of_the_writer(void **state)
+{
+	/* The writer stands, while a build begins, ends its forest and writes its segment. */
+	struct hall *h = hall_open();
+	struct gate gate;
+	struct told told = {0};
+	struct prng p;
+	bool busy = false;
+
+	prng_seed(&p, 4);
+	for (int i = 0; i < 5; i++) model_put_random(&h->f, &p, 100, 1000);
+	build_up_to(h, &gate, &told);
+	hold_writer(h);
+	uint64_t pulse = shard_pulse(h->f.shard, &busy), renames = io_sim_calls(h->f.sim, SIM_RENAME);
+	assert_true(busy);
+	atomic_store(&gate.open, true);
+	while (io_sim_calls(h->f.sim, SIM_RENAME) == renames) sched_yield();
+	assert_int_equal(shard_pulse(h->f.shard, &busy), pulse);
+	assert_true(busy);
+	let_go(h, 1);
+	while (!atomic_load(&told.over)) sched_yield();
+	assert_int_equal(atomic_load(&told.status), STATUS_OK);
+	assert_true(shard_pulse(h->f.shard, &busy) > pulse);
+	hall_close(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +469,7 @@ int main(void)
 		cmocka_unit_test(a_clean_close_ends_the_log_with_its_mark),
 		cmocka_unit_test(bytes_are_widened_and_other_types_refused),
 		cmocka_unit_test(a_build_that_stops_the_shard_amid_a_group_makes_no_answer_untrue),
+		cmocka_unit_test(a_build_does_not_pass_for_progress_of_the_writer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
