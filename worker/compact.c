@@ -208,6 +208,17 @@ static struct segment_bytes content_key(void *arg, uint32_t i)
 	return source_key(b, &b->sources[b->old_of_new[i]]);
 }
 
+/* A segment that no manifest knows. */
+static void remove_unused(struct shard *s, uint64_t number)
+{
+	char name[SEGMENT_NAME_SIZE], path[SHARD_DIR_MAX + SEGMENT_NAME_SIZE + 2];
+
+	segment_file_name(number, name);
+	snprintf(path, sizeof(path), "%s/%s", s->dir, name);
+	enum status ignored = s->io->ops->remove(s->io, path); /* swept at the next open if it stays */
+	(void)ignored;
+}
+
 /* Everything into the order that the forest found. */
 static enum status reorder(struct build *b)
 {
@@ -236,11 +247,11 @@ static enum status write_segment(struct build *b, const struct ann *ann, struct 
 	enum status status = segment_write(s->io, s->dir, &s->identity, &content, &in->entry, report);
 
 	if (status == STATUS_OK) status = segment_open(s->io, s->dir, &s->identity, &in->entry, &segment, report);
-	if (status != STATUS_OK) return status;
-	in->segment = live_segment_new(&segment);
-	if (in->segment) return STATUS_OK;
+	if (status == STATUS_OK) in->segment = live_segment_new(&segment);
+	if (status == STATUS_OK && !in->segment) status = report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 	segment_close(&segment);
-	return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
+	if (status != STATUS_OK) remove_unused(s, content.number); /* it may have its name already */
+	return status;
 }
 
 static enum status build_ann(struct build *b, struct ann **ret)
@@ -275,16 +286,6 @@ static enum status build_segment(struct build *b, struct installation *in, struc
 	return status;
 }
 
-static void remove_unused(struct shard *s, const struct manifest_segment *entry)
-{
-	char name[SEGMENT_NAME_SIZE], path[SHARD_DIR_MAX + SEGMENT_NAME_SIZE + 2];
-
-	segment_file_name(entry->number, name);
-	snprintf(path, sizeof(path), "%s/%s", s->dir, name);
-	enum status ignored = s->io->ops->remove(s->io, path); /* swept at the next open if it stays */
-	(void)ignored;
-}
-
 /* From the freeze to the installed segment. */
 static enum status build_once(struct build *b, struct report *report, bool *ret_partial)
 {
@@ -301,7 +302,7 @@ static enum status build_once(struct build *b, struct report *report, bool *ret_
 		status = shard_control(s, CONTROL_INSTALL, &in, report);
 		if (in.segment) {
 			live_segment_release(&in.segment);
-			if (status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY) remove_unused(s, &in.entry);
+			if (status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY) remove_unused(s, in.entry.number);
 		}
 	}
 	if (status == STATUS_OK) *ret_partial = in.partial;

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/support/io_sim.h"
 #include "tests/support/shard_fixture.h"
 
 enum { DIM = 6, IDS = 300 };
@@ -122,12 +123,64 @@ static void builds_may_follow_each_other_from_end_to_end(void **state)
 	fixture_close(&s.f);
 }
 
+/* ---- builds that fail ---- */
+
+static bool serving(struct shard_fixture *f)
+{
+	struct shard_report said;
+
+	shard_report(f->shard, &said);
+	return said.state == SHARD_SERVING;
+}
+
+/* The n-th call fails, wherever that is. False when the build ended before it came. */
+static bool fail_build(struct shard_fixture *f, struct prng *p, uint64_t n, enum status fault)
+{
+	uint64_t before = fixture_bytes(f, "seg-");
+
+	model_put_random(f, p, 3, IDS);
+	model_delete_random(f, p, 1, IDS);
+	io_sim_fail_at(f->sim, SIM_ANY, n, fault, false);
+	enum status status = fixture_build_try(f, 2);
+	bool happened = io_sim_heal(f->sim);
+	if (!serving(f)) {
+		fixture_reopen(f, false);
+	} else if (status != STATUS_OK && fixture_bytes(f, "seg-") != before) {
+		fprintf(stderr, "call %llu failed with %s: a segment was left, %llu bytes became %llu\n", (unsigned long long)n, status_name(fault),
+			(unsigned long long)before, (unsigned long long)fixture_bytes(f, "seg-"));
+		fail();
+	}
+	model_check(f, p);
+	return happened;
+}
+
+static void a_build_that_fails_leaves_no_segment_behind(void **state)
+{
+	static const enum status faults[] = {STATUS_DISK_FULL, STATUS_NO_MEMORY, STATUS_IO};
+
+	for (size_t i = 0; i < 3; i++) {
+		struct shard_fixture f;
+		struct prng p;
+		prng_seed(&p, 7 + i);
+		fixture_open_sim(&f, METRIC_EUCLIDEAN, DIM);
+		model_put_random(&f, &p, 100, IDS);
+		fixture_build(&f, 2);
+		uint64_t n = 0;
+		while (fail_build(&f, &p, n, faults[i])) n++;
+		assert_true(n > 20);
+		fixture_reopen(&f, true);
+		model_check(&f, &p);
+		fixture_close(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(close_waits_for_a_build_and_for_the_one_that_its_end_began),
 		cmocka_unit_test(no_build_outlives_the_close_that_its_beginning_met),
 		cmocka_unit_test(builds_may_follow_each_other_from_end_to_end),
+		cmocka_unit_test(a_build_that_fails_leaves_no_segment_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
