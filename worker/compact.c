@@ -240,17 +240,18 @@ static enum status write_segment(struct build *b, const struct ann *ann, struct 
 {
 	struct shard *s = b->shard;
 	struct segment *segment = NULL;
+	struct pulse pulse = {cancelled, s};
 	struct segment_content content = {.number = s->manifest.next_segment, .epoch = s->identity.epoch, .seed = b->seed, .modulus = s->identity.shards,
 		.remainder = s->identity.number, .n = b->n, .ids = b->ids, .sequences = b->sequences, .ann = ann_as_view(ann),
 		.tombstones = b->tombstones, .tombstone_count = b->tombstone_count, .row = content_row, .payload = b->any_payload ? content_payload : NULL,
-		.key = b->any_key ? content_key : NULL, .arg = b};
+		.key = b->any_key ? content_key : NULL, .arg = b, .pulse = &pulse};
 	enum status status = segment_write(s->io, s->dir, &s->identity, &content, &in->entry, report);
 
 	if (status == STATUS_OK) status = segment_open(s->io, s->dir, &s->identity, &in->entry, &segment, report);
 	if (status == STATUS_OK) in->segment = live_segment_new(&segment);
 	if (status == STATUS_OK && !in->segment) status = report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 	segment_close(&segment);
-	if (status != STATUS_OK) remove_unused(s, content.number); /* it may have its name already */
+	if (status != STATUS_OK) remove_unused(s, content.number); /* where it was written, but could not be opened */
 	return status;
 }
 
@@ -298,12 +299,11 @@ static enum status build_once(struct build *b, struct report *report, bool *ret_
 	/* The active memtable may have rows already: the segment ends where the frozen ones do. */
 	b->snap->sequence = in.sequence;
 	status = build_segment(b, &in, report);
-	if (status == STATUS_OK) {
-		status = shard_control(s, CONTROL_INSTALL, &in, report);
-		if (in.segment) {
-			live_segment_release(&in.segment);
-			if (status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY) remove_unused(s, in.entry.number);
-		}
+	if (status == STATUS_OK && cancelled(s)) status = report_set(report, STATUS_CANCELLED, "%s", status_text(STATUS_CANCELLED));
+	if (status == STATUS_OK) status = shard_control(s, CONTROL_INSTALL, &in, report);
+	if (in.segment) { /* not installed; after other failures the manifest may know it */
+		live_segment_release(&in.segment);
+		if (status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY || status == STATUS_CANCELLED) remove_unused(s, in.entry.number);
 	}
 	if (status == STATUS_OK) *ret_partial = in.partial;
 	return status;

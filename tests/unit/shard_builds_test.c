@@ -174,6 +174,94 @@ static void a_build_that_fails_leaves_no_segment_behind(void **state)
 	}
 }
 
+/* ---- builds that are cancelled ---- */
+
+/* Counts the calls that change files, and cancels in the n-th of them. */
+static struct trap { const struct io_ops *real; struct shard *shard; _Atomic uint64_t count; uint64_t at; } trap;
+
+static void spring(void)
+{
+	if (atomic_fetch_add(&trap.count, 1) == trap.at) shard_build_cancel(trap.shard);
+}
+
+static enum status trap_open(struct io *io, const char *path, enum io_mode mode, struct io_file **ret)
+{
+	spring();
+	return trap.real->open(io, path, mode, ret);
+}
+
+static enum status trap_write(struct io *io, struct io_file *f, uint64_t offset, const void *bytes, size_t n)
+{
+	spring();
+	return trap.real->write(io, f, offset, bytes, n);
+}
+
+static enum status trap_sync(struct io *io, struct io_file *f)
+{
+	spring();
+	return trap.real->sync(io, f);
+}
+
+static enum status trap_rename(struct io *io, const char *from, const char *to)
+{
+	spring();
+	return trap.real->rename(io, from, to);
+}
+
+static enum status trap_map(struct io *io, struct io_file *f, const uint8_t **ret, size_t *ret_size)
+{
+	spring();
+	return trap.real->map(io, f, ret, ret_size);
+}
+
+enum { LONG_DIM = 200, LONG_ROWS = 1600, LONG_IDS = 2000, FEW = 8 };
+
+static void a_build_stops_soon_wherever_the_cancel_meets_it(void **state)
+{
+	struct shard_fixture f;
+	struct prng p;
+	uint64_t cancelled = 0, ended = 0;
+
+	prng_seed(&p, 8);
+	fixture_open_sim(&f, METRIC_EUCLIDEAN, LONG_DIM);
+	for (int i = 0; i < LONG_ROWS / 100; i++) model_put_random(&f, &p, 100, LONG_IDS);
+	struct io_ops trapped = *f.io->ops;
+	trapped.open = trap_open;
+	trapped.write = trap_write;
+	trapped.sync = trap_sync;
+	trapped.rename = trap_rename;
+	trapped.map = trap_map;
+	for (uint64_t n = 0;; n++) {
+		uint64_t before = fixture_bytes(&f, "seg-");
+		model_delete_random(&f, &p, 1, LONG_IDS);
+		trap = (struct trap){.real = f.io->ops, .shard = f.shard, .at = n};
+		f.io->ops = &trapped;
+		enum status status = fixture_build_try(&f, 2);
+		f.io->ops = trap.real;
+		uint64_t calls = atomic_load(&trap.count);
+		assert_true(serving(&f));
+		model_check(&f, &p);
+		if (calls <= n) break; /* it ended before */
+		if (status == STATUS_CANCELLED) {
+			if (calls > n + FEW) fprintf(stderr, "cancelled in call %llu, went on for %llu\n", (unsigned long long)n, (unsigned long long)(calls - n));
+			assert_true(calls <= n + 1 + FEW);
+			assert_int_equal(fixture_bytes(&f, "seg-"), before);
+			cancelled++;
+			/* Each left a frozen memtable; what is full of them is built in two rounds. */
+			if (n % 8 == 7) fixture_build(&f, 2);
+		} else {
+			assert_int_equal(status, STATUS_OK);
+			ended++;
+			fprintf(stderr, "cancelled in call %llu: too late, %llu calls before its end\n", (unsigned long long)n, (unsigned long long)(calls - n));
+			assert_true(calls <= n + 1 + FEW); /* it was being installed */
+		}
+	}
+	assert_true(cancelled > 10 && ended > 0);
+	fixture_reopen(&f, false);
+	model_check(&f, &p);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +269,7 @@ int main(void)
 		cmocka_unit_test(no_build_outlives_the_close_that_its_beginning_met),
 		cmocka_unit_test(builds_may_follow_each_other_from_end_to_end),
 		cmocka_unit_test(a_build_that_fails_leaves_no_segment_behind),
+		cmocka_unit_test(a_build_stops_soon_wherever_the_cancel_meets_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,10 +57,12 @@ struct segment_content {
 	struct segment_bytes (*payload)(void *arg, uint32_t i); /* NULL: no payloads */
 	struct segment_bytes (*key)(void *arg, uint32_t i);     /* NULL: no keys */
 	void *arg;
+	const struct pulse *pulse; /* NULL: never stopped */
 };
 
 /* Writes to a temporary name, syncs, renames, syncs the folder. *ret is the entry for the manifest. Memory: 4 bytes a row and a fixed buffer.
- * On failure nothing of that name is there, but perhaps a temporary file (segment_sweep). Blocks; any one thread. */
+ * On failure, STATUS_CANCELLED by the pulse among them, it removes what it made (segment_sweep takes what would not go). Blocks; any
+ * one thread. */
 MUST_CHECK enum status segment_write(struct io *io, const char *dir, const struct shard_identity *identity,
 	const struct segment_content *content, struct manifest_segment *ret, struct report *report);
 

@@ -22,12 +22,14 @@ struct sink {
 	size_t used;
 	uint64_t offset; /* in the file, of bytes[0] */
 	uint32_t crc;    /* of the section at hand */
+	const struct pulse *pulse;
 };
 
 static enum status sink_flush(struct sink *s)
 {
 	enum status status = STATUS_OK;
 
+	if (pulse_stop(s->pulse)) return STATUS_CANCELLED;
 	if (s->used) status = s->io->ops->write(s->io, s->file, s->offset, s->bytes, s->used);
 	if (status != STATUS_OK) return status;
 	s->offset += s->used;
@@ -229,10 +231,10 @@ enum status segment_write(struct io *io, const char *dir, const struct shard_ide
 	struct manifest_segment *ret, struct report *report)
 {
 	char name[SEGMENT_NAME_SIZE], path[STORE_PATH_MAX], temp[STORE_PATH_MAX + 8];
-	struct sink sink = {.io = io};
+	const char *ours = NULL; /* what a failure leaves */
+	struct sink sink = {.io = io, .pulse = content->pulse};
 	struct segment_header header;
 	uint32_t *perm = NULL, header_crc = 0;
-	bool temp_is_ours = false;
 	enum status status;
 
 	segment_file_name(content->number, name);
@@ -250,22 +252,24 @@ enum status segment_write(struct io *io, const char *dir, const struct shard_ide
 	if (status != STATUS_OK && status != STATUS_NOT_FOUND) goto out;
 	status = io->ops->open(io, temp, IO_CREATE, &sink.file);
 	if (status != STATUS_OK) goto out;
-	temp_is_ours = true;
+	ours = temp;
 	status = file_fill(&sink, &header, content, perm, &header_crc);
 	if (status != STATUS_OK) goto out;
 	io->ops->close(io, &sink.file);
 	status = io->ops->rename(io, temp, path);
 	if (status != STATUS_OK) goto out;
-	temp_is_ours = false;
+	ours = path;
 	status = io->ops->sync_dir(io, dir);
 	if (status != STATUS_OK) goto out;
+	ours = NULL;
 	*ret = (struct manifest_segment){.number = content->number, .modulus = content->modulus, .remainder = content->remainder,
 		.size = header.file_size, .header_crc = header_crc, .rows = content->n};
 out:
 	if (status == STATUS_NO_MEMORY) report_set(report, status, "no memory to write %s", path);
+	else if (status == STATUS_CANCELLED) report_set(report, status, "%s", status_text(status));
 	else if (status != STATUS_OK) report_set(report, status, "%s could not be written: %s", path, io_last_error());
 	if (sink.file) io->ops->close(io, &sink.file);
-	if (temp_is_ours && io->ops->remove(io, temp) != STATUS_OK) temp_is_ours = false; /* segment_sweep takes it later */
+	if (ours && io->ops->remove(io, ours) != STATUS_OK) ours = NULL; /* segment_sweep takes it later */
 	io->ops->phase(io, IO_PHASE_IDLE);
 	free(sink.bytes);
 	free(perm);
