@@ -3,8 +3,8 @@
  * It takes everything that is queued, logs it, syncs once, applies it, publishes one new sequence, and only then tells anyone. Memory for the
  * group is reserved before the log is written, so that nothing can fail between the sync and the answer.
  *
- * A key may stand for one id only. Whether an item's key clashes is asked of what is applied; so a keyed item whose id is already among
- * the group's keyed items ends the group first. */
+ * A key may stand for one id only. Whether an item's key clashes is asked of what is applied; so a keyed item whose id is already in the
+ * group, put or deleted, ends the group first. */
 #include "worker/shard_internal.h"
 
 #include <stdio.h>
@@ -23,9 +23,9 @@ struct group {
 	struct pending *items;
 	struct wal_record *records; /* they borrow from the writes, and from `widened` */
 	uint32_t count, room;
-	uint64_t *keyed; /* ids of keyed items, a small open hash; 0 is free, so id 0 is kept as a flag */
-	uint32_t keyed_mask;
-	bool keyed_zero, any_keyed;
+	uint64_t *ids; /* of its items, a small open hash; 0 is free, so id 0 is kept as a flag */
+	uint32_t ids_mask;
+	bool id_zero;
 	float **widened; /* rows that came as u8 */
 	uint32_t widened_count;
 };
@@ -35,7 +35,7 @@ static void group_release(struct group *g)
 	for (uint32_t i = 0; i < g->widened_count; i++) free(g->widened[i]);
 	free(g->items);
 	free(g->records);
-	free(g->keyed);
+	free(g->ids);
 	free(g->widened);
 	*g = (struct group){0};
 }
@@ -45,37 +45,43 @@ static enum status group_init(struct group *g, uint32_t items, uint32_t writes)
 	uint32_t slots = 64;
 
 	while (slots < 2 * items) slots *= 2;
-	*g = (struct group){.room = items, .keyed_mask = slots - 1};
+	*g = (struct group){.room = items, .ids_mask = slots - 1};
 	g->items = malloc((items + 1) * sizeof(*g->items));
 	g->records = malloc((items + 1) * sizeof(*g->records));
-	g->keyed = calloc(slots, sizeof(*g->keyed));
+	g->ids = calloc(slots, sizeof(*g->ids));
 	g->widened = calloc(writes + 1, sizeof(*g->widened));
-	if (g->items && g->records && g->keyed && g->widened) return STATUS_OK;
+	if (g->items && g->records && g->ids && g->widened) return STATUS_OK;
 	group_release(g);
 	return STATUS_NO_MEMORY;
 }
 
-/* Remember a keyed id; true if it was there already. */
-static bool group_keyed_before(struct group *g, uint64_t id)
+/* The id's slot, or the free one where it belongs. */
+static uint64_t *group_slot(const struct group *g, uint64_t id)
 {
-	g->any_keyed = true;
-	if (id == 0) {
-		bool before = g->keyed_zero;
-		g->keyed_zero = true;
-		return before;
-	}
-	uint32_t i = (uint32_t)(id ^ id >> 32) & g->keyed_mask;
-	while (g->keyed[i] && g->keyed[i] != id) i = (i + 1) & g->keyed_mask;
-	bool before = g->keyed[i] == id;
-	g->keyed[i] = id;
-	return before;
+	/* Ids are anybody's numbers: Knuth's multiplicative hashing, after the high half is folded in. */
+	uint32_t i = (uint32_t)((id ^ id >> 32) * 0x9e3779b97f4a7c15u >> 32) & g->ids_mask;
+
+	while (g->ids[i] && g->ids[i] != id) i = (i + 1) & g->ids_mask;
+	return &g->ids[i];
+}
+
+static bool group_has(const struct group *g, uint64_t id) { return id ? *group_slot(g, id) == id : g->id_zero; }
+
+static void group_add(struct group *g, struct pending item, const struct wal_record *r)
+{
+	g->items[g->count] = item;
+	g->records[g->count++] = *r;
+	if (r->id)
+		*group_slot(g, r->id) = r->id;
+	else
+		g->id_zero = true;
 }
 
 static void group_empty(struct group *g)
 {
 	g->count = 0;
-	if (g->any_keyed) memset(g->keyed, 0, ((size_t)g->keyed_mask + 1) * sizeof(*g->keyed));
-	g->keyed_zero = g->any_keyed = false;
+	memset(g->ids, 0, ((size_t)g->ids_mask + 1) * sizeof(*g->ids));
+	g->id_zero = false;
 }
 
 /* The worst result wins the write's report; items keep their own. */
@@ -227,9 +233,8 @@ static void take_item(struct shard *s, struct group *g, struct shard_write *w, u
 	enum status status;
 
 	if (key.size && w->kind == WRITE_UPSERT) {
-		if (group_keyed_before(g, id)) {
+		if (group_has(g, id)) {
 			group_commit(s, g);
-			group_keyed_before(g, id);
 			if (shard_stopped(s)) {
 				refuse(w, i, ITEM_REJECTED, STATUS_STOPPED, status_text(STATUS_STOPPED));
 				return;
@@ -254,8 +259,7 @@ static void take_item(struct shard *s, struct group *g, struct shard_write *w, u
 		refuse(w, i, ITEM_REJECTED, status, status_text(status));
 		return;
 	}
-	g->items[g->count] = (struct pending){w, i};
-	g->records[g->count++] = r;
+	group_add(g, (struct pending){w, i}, &r);
 }
 
 static void take_write(struct shard *s, struct group *g, struct shard_write *w)

@@ -350,6 +350,53 @@ static void bytes_are_widened_and_other_types_refused(void **state)
 	hall_close(h);
 }
 
+/* One item with a key of one letter, or none. */
+static void send_key(struct hall *h, uint32_t i, uint64_t id, enum write_kind kind, const char *key)
+{
+	static const uint32_t sizes[1] = {1};
+	struct slot *s = &h->slots[i];
+
+	s->hall = h;
+	s->id = id;
+	s->vector[0] = (float)i;
+	s->write = (struct shard_write){.kind = kind, .epoch = EPOCH, .done = on_done, .arg = s, .results = &s->result,
+		.items = {.n = 1, .dtype = DTYPE_F32, .dim = DIM, .ids = (const uint8_t *)&s->id, .vectors = (const uint8_t *)s->vector}};
+	if (key) s->write.items.keys = (struct blobs){1, (const uint8_t *)sizes, (const uint8_t *)key, 1};
+	shard_submit(h->f.shard, &s->write);
+}
+
+static void keys_clash_with_what_came_before_whether_it_waited_or_not(void **state)
+{
+	static const struct { enum write_kind kind; const char *key; enum item_result result; } steps[] = {
+		{WRITE_UPSERT, "a", ITEM_OK}, {WRITE_UPSERT, "b", ITEM_REJECTED}, {WRITE_DELETE, NULL, ITEM_OK}, {WRITE_UPSERT, "b", ITEM_OK},
+		{WRITE_UPSERT, "a", ITEM_REJECTED}, {WRITE_UPSERT, NULL, ITEM_OK}, {WRITE_UPSERT, "c", ITEM_OK}, {WRITE_UPSERT, "c", ITEM_OK},
+		{WRITE_DELETE, NULL, ITEM_OK}, {WRITE_DELETE, NULL, ITEM_OK}, {WRITE_UPSERT, "d", ITEM_OK}, {WRITE_UPSERT, "c", ITEM_REJECTED}};
+	enum { STEPS = sizeof(steps) / sizeof(*steps) };
+
+	/* `together` of them wait in one group, from each place on. */
+	for (uint32_t together = 1; together <= STEPS; together++)
+		for (uint64_t id = 0; id < 2; id++) { /* 0 marks a free place in the group's hash */
+			struct hall *h = hall_open();
+			for (uint32_t from = 0; from < STEPS; from += together) {
+				uint32_t n = STEPS - from < together ? STEPS - from : together;
+				h->held = h->let_go = false;
+				h->ended = 0;
+				send(h, 0, 100);
+				pthread_mutex_lock(&h->lock);
+				while (!h->held) pthread_cond_wait(&h->changed, &h->lock);
+				pthread_mutex_unlock(&h->lock);
+				for (uint32_t i = 0; i < n; i++) send_key(h, 1 + from + i, id, steps[from + i].kind, steps[from + i].key);
+				let_go(h, n + 1);
+			}
+			for (uint32_t i = 0; i < STEPS; i++) {
+				if (h->slots[1 + i].result != steps[i].result) fprintf(stderr, "step %u of %u together, id %llu\n", i, together, (unsigned long long)id);
+				assert_int_equal(h->slots[1 + i].result, steps[i].result);
+			}
+			assert_true(fixture_has_key(&h->f, id, "d"));
+			hall_close(h);
+		}
+}
+
 /* ---- beside a build ---- */
 
 /* A runner that keeps the build waiting before its first piece. */
@@ -468,6 +515,7 @@ int main(void)
 		cmocka_unit_test(a_shard_opens_and_answers_on_a_full_disk),
 		cmocka_unit_test(a_clean_close_ends_the_log_with_its_mark),
 		cmocka_unit_test(bytes_are_widened_and_other_types_refused),
+		cmocka_unit_test(keys_clash_with_what_came_before_whether_it_waited_or_not),
 		cmocka_unit_test(a_build_that_stops_the_shard_amid_a_group_makes_no_answer_untrue),
 		cmocka_unit_test(a_build_does_not_pass_for_progress_of_the_writer),
 	};
