@@ -19,6 +19,7 @@ enum status core_new(struct uuid cluster, const struct core_outputs *outputs, ui
 	c->start_us = c->now_us = c->tick_us = now_us;
 	shard_map_init(&c->map);
 	membership_init(&c->members);
+	core_metrics_init(&c->metrics);
 	buf_init(&c->scratch, 0);
 	if (pending_table_init(&c->pending) != STATUS_OK) {
 		core_free(&c);
@@ -56,16 +57,18 @@ enum status core_load(struct core *c, const struct meta_record *record, struct r
 	return status;
 }
 
-const struct core_counters *core_counters(const struct core *c) { return &c->counters; }
+const struct core_metrics *core_metrics(const struct core *c) { return &c->metrics; }
 bool core_check(const struct core *c) { return shard_map_check(&c->map) && pending_check(&c->pending); }
 
 /* ---- answers ---- */
 
-void reply_send(struct core *c, const struct client_address *client, const struct client_reply *reply)
+/* `row`: how it is counted. */
+static void reply_hand_over(struct core *c, const struct client_address *client, const struct client_reply *reply, uint32_t row)
 {
 	struct encoded e = {0};
 	enum status status = client_reply_encode(reply, &e);
 	if (status == STATUS_OK) {
+		core_metrics_answered(&c->metrics, row, reply->error.status);
 		c->out.to_client(c->out.arg, client, e.frames, e.count);
 	} else if (reply->error.status == STATUS_OK || reply->error.status == STATUS_INCOMPLETE) {
 		struct report error = {.status = status};
@@ -78,11 +81,22 @@ void reply_send(struct core *c, const struct client_address *client, const struc
 	encoded_release(&e);
 }
 
+void reply_send(struct core *c, const struct client_address *client, const struct client_reply *reply)
+{
+	reply_hand_over(c, client, reply, reply->op);
+}
+
+/* What arrived is no request, so it has no operation of its own. */
+static void request_refuse(struct core *c, const struct client_address *client, uint64_t request, const struct report *error)
+{
+	struct client_reply reply = {.id = request, .op = CLIENT_HELLO, .error = *error};
+	reply_hand_over(c, client, &reply, REQUEST_INVALID);
+}
+
 void reply_error(struct core *c, const struct client_address *client, uint64_t request, enum client_op op, const struct report *error)
 {
 	struct client_reply reply = {.id = request, .op = op, .error = *error};
 	require(error->status != STATUS_OK);
-	c->counters.busy += error->status == STATUS_BUSY;
 	reply_send(c, client, &reply);
 }
 
@@ -189,11 +203,12 @@ void core_on_client(struct core *c, const struct client_address *client, const s
 	struct report report = {.status = STATUS_OK};
 	uint64_t id = 0;
 	c->now_us = now_us;
-	c->counters.requests++;
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < count; i++) bytes += frames[i].size;
+	histogram_observe(&c->metrics.request_bytes, bytes);
 	buf_reset(&c->scratch);
 	if (client_request_decode(frames, count, &c->scratch, &r, &id, &report) != STATUS_OK) {
-		c->counters.bad_requests++;
-		reply_error(c, client, id, CLIENT_HELLO, &report);
+		request_refuse(c, client, id, &report);
 		return;
 	}
 	require(r.op < CLIENT_OP_COUNT);
@@ -204,9 +219,8 @@ void core_on_client_oversized(struct core *c, const struct client_address *clien
 {
 	struct report report;
 	c->now_us = now_us;
-	c->counters.bad_requests++;
 	report_set(&report, STATUS_LIMIT, "a message may have at most %d frames (FRAMES_MAX)", FRAMES_MAX);
-	reply_error(c, client, 0, CLIENT_HELLO, &report);
+	request_refuse(c, client, 0, &report);
 }
 
 /* ---- workers ---- */
@@ -262,13 +276,13 @@ static void reply_received(struct core *c, const struct net_peer *peer, const st
 	enum status status = cluster_reply_decode(frames, count, &reply, &id, &report);
 	struct pending *p = pending_of_message(&c->pending, status == STATUS_OK ? reply.id : id, &part);
 	if (status != STATUS_OK) {
-		c->counters.bad_worker_messages++;
+		counter_add(&c->metrics.bad_worker_messages, 1);
 		if (log_due(c)) log_warn("a malformed reply came from a worker: %s", report_text(&report));
 		reply = (struct cluster_reply){.id = id, .to = p ? p->kind : CLUSTER_KIND_COUNT};
 		report_set(&reply.error, STATUS_IO, "a worker's answer was malformed: %s", report_text(&report));
 	}
 	if (!p || !member || reply.to != p->kind || !fanout_answered(&p->fanout, part, member->id)) {
-		c->counters.late_replies++;
+		counter_add(&c->metrics.late_replies, 1);
 	} else {
 		uint64_t round = p->round, sent_bytes = p->fanout.parts[part].sent_bytes;
 		/* Messages are taken in the order in which they were sent. */
@@ -290,7 +304,7 @@ void core_on_worker(struct core *c, const struct net_peer *peer, const struct ne
 		return;
 	}
 	if (kind != CLUSTER_BEAT || cluster_request_decode(frames, count, &request, &report) != STATUS_OK) {
-		c->counters.bad_worker_messages++;
+		counter_add(&c->metrics.bad_worker_messages, 1);
 		if (log_due(c)) log_warn("a message on the workers' socket was not understood: %s", report_text(&report));
 		return;
 	}
@@ -383,6 +397,14 @@ static void member_gone(void *arg, struct member *member)
 	worker_gone(c, member->id, 0);
 }
 
+static void levels_set(struct core *c)
+{
+	int64_t members[MEMBER_STATES] = {0};
+	for (size_t i = 0; i < c->members.count; i++) members[c->members.members[i]->state]++;
+	for (int i = 0; i < MEMBER_STATES; i++) gauge_set(&c->metrics.members[i], members[i]);
+	gauge_set(&c->metrics.under_way, PENDING_CLIENT_MAX - (int64_t)c->pending.free_clients);
+}
+
 void core_tick(struct core *c, uint64_t now_us)
 {
 	uint32_t slot;
@@ -390,6 +412,7 @@ void core_tick(struct core *c, uint64_t now_us)
 	if (now_us >= c->tick_us) {
 		c->tick_us = now_us + CORE_TICK_US;
 		membership_tick(&c->members, now_us, member_gone, c);
+		levels_set(c);
 	}
 	while ((slot = timers_expired(&c->pending.timers, now_us)) != TIMER_NONE) {
 		struct pending *p = &c->pending.slots[slot];

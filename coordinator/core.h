@@ -13,6 +13,7 @@
 #ifndef COORDINATOR_CORE_H
 #define COORDINATOR_CORE_H
 
+#include "coordinator/core_metrics.h"
 #include "coordinator/meta.h"
 #include "coordinator/pending.h"
 #include "proto/message.h"
@@ -46,8 +47,8 @@ uint64_t core_next_us(const struct core *c);
 /* The process is about to end: everything under way is answered as if its deadline had come. */
 void core_stop(struct core *c, uint64_t now_us);
 
-struct core_counters { uint64_t requests, bad_requests, bad_worker_messages, late_replies, busy; };
-const struct core_counters *core_counters(const struct core *c);
+/* What was counted since core_new(); any thread may read it while the core lives. */
+const struct core_metrics *core_metrics(const struct core *c);
 /* Invariants, for tests: after every event. */
 bool core_check(const struct core *c);
 

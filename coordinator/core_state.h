@@ -40,7 +40,7 @@ struct core {
 	uint64_t start_us, now_us, tick_us;
 	uint64_t logged_us;     /* the last line about a peer's mistake */
 	uint64_t search_memory; /* reserved by searches under way */
-	struct core_counters counters;
+	struct core_metrics metrics;
 	struct buf scratch; /* ids that the client codec computes from keys; one message at a time */
 };
 

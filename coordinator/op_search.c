@@ -25,6 +25,7 @@ struct search {
 	struct index_spec index;
 	struct search_spec spec;
 	uint32_t nq;
+	uint64_t begun_us;
 	float min_coverage;
 	struct gather *gather; /* by id, first round only */
 	uint32_t part_count;
@@ -93,6 +94,13 @@ static enum status part_failure(const struct fanout_part *part, enum status fail
 	}
 }
 
+static void search_count(struct core *c, const struct search *s, const struct merge_answer *answer)
+{
+	counter_add(&c->metrics.queries, s->nq);
+	histogram_observe(&c->metrics.search_seconds, c->now_us - s->begun_us);
+	if (answer->hits.missing_count) counter_add(&c->metrics.incomplete, 1);
+}
+
 static void search_answer(struct core *c, struct pending *p)
 {
 	struct search *s = p->state;
@@ -116,6 +124,7 @@ static void search_answer(struct core *c, struct pending *p)
 		return;
 	}
 	struct client_reply reply = {.error = answer.report, .search = answer.hits};
+	if (answer.report.status != STATUS_BUSY) search_count(c, s, &answer);
 	pending_reply(c, p, &reply);
 	merge_answer_release(&answer);
 }
@@ -244,6 +253,7 @@ void op_search(struct core *c, const struct client_address *client, const struct
 		s->index = index->spec;
 		s->spec = r->search.spec;
 		s->nq = r->search.nq;
+		s->begun_us = c->now_us;
 		s->min_coverage = r->search.min_coverage;
 		if (r->search.by_id) status = search_by_id(s, r, &report);
 	}

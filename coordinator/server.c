@@ -21,6 +21,7 @@
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/log.h"
+#include "common/metrics_file.h"
 #include "common/net.h"
 #include "coordinator/core.h"
 #include "coordinator/meta.h"
@@ -50,7 +51,11 @@ struct server {
 	int signal_fd;
 	struct core *core;
 	struct uuid cluster;
-	uint64_t dropped_replies, dropped_logged_us;
+	struct counter dropped_replies;
+	uint64_t dropped_logged_us;
+	char cluster_text[UUID_TEXT_SIZE];
+	struct metrics metrics;
+	struct metrics_file *metrics_file;
 };
 
 /* ---- the core's outputs ---- */
@@ -67,10 +72,10 @@ static void to_client(void *arg, const struct client_address *client, const stru
 	enum status status = net_send(s->sockets[client->socket], &client->peer, client->delimiter, frames, count);
 	uint64_t now = clock_us();
 	if (status == STATUS_OK) return;
-	s->dropped_replies++;
+	counter_add(&s->dropped_replies, 1);
 	if (now - s->dropped_logged_us < 1000000) return;
 	s->dropped_logged_us = now;
-	log_warn("%llu replies were dropped so far, the last because %s", (unsigned long long)s->dropped_replies,
+	log_warn("%llu replies were dropped so far, the last because %s", (unsigned long long)counter_value(&s->dropped_replies),
 		status == STATUS_BUSY ? "the client does not read" : "the client is gone");
 }
 
@@ -183,6 +188,20 @@ static enum status signals_open(struct server *s, struct report *report)
 	return STATUS_OK;
 }
 
+/* All names, and the file that tells the values. */
+static enum status metrics_open(struct server *s, struct report *report)
+{
+	struct metrics_label which = {"cluster", s->cluster_text};
+	struct metrics_series dropped = {.name = "grove_coordinator_dropped_replies_total", .counter = &s->dropped_replies,
+		.help = "Replies that a client did not take: it does not read, or is gone."};
+	uuid_text(s->cluster, s->cluster_text);
+	enum status status = metrics_init(&s->metrics, &which, report);
+	if (status == STATUS_OK) status = metrics_add(&s->metrics, &dropped, report);
+	if (status == STATUS_OK) status = core_metrics_register(core_metrics(s->core), &s->metrics, report);
+	if (status != STATUS_OK) return status;
+	return metrics_file_start(&s->metrics, s->io, METRICS_FILE_NAME, METRICS_FILE_PAUSE_US, &s->metrics_file, report);
+}
+
 enum status server_open(const struct server_options *options, struct server **ret, struct report *report)
 {
 	struct server *s = calloc(1, sizeof(*s));
@@ -205,6 +224,8 @@ enum status server_open(const struct server_options *options, struct server **re
 		report_set(report, status, "the metadata thread could not be started: %s", status_text(status));
 		goto out;
 	}
+	status = metrics_open(s, report);
+	if (status != STATUS_OK) goto out;
 	*ret = s;
 	s = NULL;
 out:
@@ -238,6 +259,7 @@ void server_close(struct server **server)
 	net_inbox_close(&s->answers);
 	for (int i = 0; i < SOCKET_COUNT; i++) net_close(&s->sockets[i]);
 	net_free(&s->net);
+	metrics_file_stop(&s->metrics_file); /* it reads what the core counted */
 	core_free(&s->core);
 	if (s->lock) s->io->ops->close(s->io, &s->lock);
 	io_posix_close(&s->io);

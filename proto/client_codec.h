@@ -28,6 +28,7 @@ MUST_CHECK enum status client_request_encode(const struct client_request *r, str
 MUST_CHECK enum status client_reply_decode(const struct net_frame *frames, size_t count, struct client_reply *ret, struct report *report);
 void client_reply_release(struct client_reply *r);
 
+const char *client_op_name(enum client_op op); /* as on the wire */
 /* True if the bytes are one well-formed msgpack value within the limits, a map if `map`, with nothing after it. */
 bool msgpack_scan(const uint8_t *bytes, size_t size, bool map);
 /* Payloads: a JSON object's text to msgpack and back are the client's business; the common case {label: text} is here. */

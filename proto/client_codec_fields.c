@@ -20,6 +20,12 @@ const char *const metric_names[METRIC_COUNT] = {
 	[METRIC_HAMMING] = "hamming", [METRIC_DOT] = "dot",
 };
 
+const char *client_op_name(enum client_op op)
+{
+	require(op < CLIENT_OP_COUNT);
+	return op_names[op];
+}
+
 static const char *const keys[FIELD_COUNT] = {
 #define FIELD_KEY(name, key) #key,
 	FIELD_MAP(FIELD_KEY)

@@ -236,7 +236,7 @@ static void an_answer_meant_for_the_coordinators_former_life_is_nobodys(void **s
 		send_only(&s, &r);
 		ids[life] = search_id_under_way(&s);
 		for (int before = 0; before < life; before++) {
-			uint64_t late_before = core_counters(s.core)->late_replies;
+			uint64_t late_before = counter_value(&core_metrics(s.core)->late_replies);
 			struct net_peer worker = {.size = 2, .bytes = {0, s.workers[0].connection}};
 			assert_true(ids[before] != ids[life]);
 			late.id = ids[before];
@@ -244,7 +244,7 @@ static void an_answer_meant_for_the_coordinators_former_life_is_nobodys(void **s
 			assert_int_equal(cluster_reply_encode(&late, &e), STATUS_OK);
 			core_on_worker(s.core, &worker, e.frames, e.count, s.now_us);
 			encoded_release(&e);
-			assert_int_equal(core_counters(s.core)->late_replies, late_before + 1);
+			assert_int_equal(counter_value(&core_metrics(s.core)->late_replies), late_before + 1);
 		}
 		assert_int_equal(s.replies, 0);
 		sim_run(&s, SECOND);
@@ -425,7 +425,7 @@ static void garbage_from_clients_and_workers_is_answered_or_counted_and_harms_no
 	put_ids(&s, "shoes", 0, 10);
 	struct client_address client = {.socket = 0, .peer = {.size = 1, .bytes = {9}}};
 	struct net_peer stranger = {.size = 1, .bytes = {77}}, worker = {.size = 2, .bytes = {0, s.workers[0].connection}};
-	uint64_t before = core_counters(s.core)->bad_requests;
+	uint64_t before = core_metrics_answers(core_metrics(s.core), REQUEST_INVALID);
 	for (int i = 0; i < 3000; i++) {
 		struct net_frame frames[FRAMES_MAX];
 		size_t count = prng_below(&s.prng, FRAMES_MAX + 1);
@@ -435,7 +435,7 @@ static void garbage_from_clients_and_workers_is_answered_or_counted_and_harms_no
 		core_on_worker(s.core, i % 2 ? &stranger : &worker, frames, count, s.now_us);
 		assert_true(core_check(s.core));
 	}
-	assert_int_equal(core_counters(s.core)->bad_requests, before + 3000);
+	assert_int_equal(core_metrics_answers(core_metrics(s.core), REQUEST_INVALID), before + 3000);
 	assert_int_equal(sim_search(&s, "shoes", 0, 10, 1, 0), STATUS_OK);
 	assert_int_equal(s.reply.search.total, 10);
 	sim_release(&s);
