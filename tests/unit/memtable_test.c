@@ -5,10 +5,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "common/log.h"
 #include "common/prng.h"
 #include "worker/store/livemap.h"
 #include "worker/store/memtable.h"
@@ -188,7 +193,25 @@ static void more_rows_than_numbers_are_refused(void **state)
 	memtable_free(&m);
 }
 
-static void a_row_of_a_segment_keeps_its_first_death(void **state)
+/* A process of its own that kills the row anew: the signal that ended it, or 0. */
+static int kill_again(struct livemap *l, uint32_t row, uint64_t sequence)
+{
+	struct rlimit none = {0};
+	int status;
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		if (setrlimit(RLIMIT_CORE, &none) != 0) _exit(1);
+		log_set_level((enum log_level)(LOG_ERROR + 1)); /* it would tell */
+		livemap_kill(l, row, sequence);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void a_row_of_a_segment_dies_once(void **state)
 {
 	struct livemap l;
 
@@ -197,11 +220,13 @@ static void a_row_of_a_segment_keeps_its_first_death(void **state)
 	assert_int_equal(livemap_init(&l, 100), STATUS_OK);
 	for (uint32_t i = 0; i < 100; i++) assert_int_equal(livemap_dead_at(&l, i), 0);
 	livemap_kill(&l, 7, 50);
-	livemap_kill(&l, 7, 60);
 	livemap_kill(&l, 99, UINT64_MAX);
 	assert_int_equal(livemap_dead_at(&l, 7), 50);
 	assert_int_equal(livemap_dead_at(&l, 99), UINT64_MAX);
 	assert_int_equal(atomic_load(&l.dead), 2);
+	assert_int_equal(kill_again(&l, 8, 60), 0);
+	assert_int_equal(kill_again(&l, 7, 60), SIGABRT);
+	assert_int_equal(kill_again(&l, 8, 0), SIGABRT); /* 0 is life */
 	livemap_release(&l);
 	livemap_release(&l);
 }
@@ -214,7 +239,7 @@ int main(void)
 		cmocka_unit_test(the_engine_sees_every_row_below_the_limit_once),
 		cmocka_unit_test(deletions_are_remembered_and_memory_is_counted),
 		cmocka_unit_test(more_rows_than_numbers_are_refused),
-		cmocka_unit_test(a_row_of_a_segment_keeps_its_first_death),
+		cmocka_unit_test(a_row_of_a_segment_dies_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

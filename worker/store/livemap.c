@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "common/check.h"
+
 enum status livemap_init(struct livemap *l, uint32_t n)
 {
 	*l = (struct livemap){.n = n};
@@ -18,7 +20,7 @@ void livemap_release(struct livemap *l)
 
 void livemap_kill(struct livemap *l, uint32_t row, uint64_t sequence)
 {
-	if (livemap_dead_at(l, row)) return;
+	require(sequence && !livemap_dead_at(l, row));
 	atomic_store_explicit(&l->dead_at[row], sequence, memory_order_relaxed);
 	atomic_fetch_add_explicit(&l->dead, 1, memory_order_relaxed);
 }

@@ -14,7 +14,7 @@ struct livemap { uint32_t n; _Atomic uint64_t *dead_at; /* [n] 0: alive */ _Atom
 
 MUST_CHECK enum status livemap_init(struct livemap *l, uint32_t n);
 void livemap_release(struct livemap *l);
-void livemap_kill(struct livemap *l, uint32_t row, uint64_t sequence); /* writer; a row that is dead already keeps its first death */
+void livemap_kill(struct livemap *l, uint32_t row, uint64_t sequence); /* writer; a row that lives */
 uint64_t livemap_dead_at(const struct livemap *l, uint32_t row);
 
 #endif
