@@ -4,6 +4,9 @@
  * (IMMEDIATE), accepts frames of any size (MAXMSGSIZE), blocks at exit (LINGER), and does not notice a cut cable (HEARTBEAT). A multipart
  * message is queued whole before we can refuse it, so parts past FRAMES_MAX are read, counted as too many, and dropped.
  *
+ * ZeroMQ bounds what waits for a peer by messages only. Where bytes count as well (net_bound_waiting), the larger parts go out in memory of
+ * ours that libzmq gives back once it has written them or given the peer up (net_waiting.h): until then they count as waiting.
+ *
  * Mailboxes are inproc PUSH -> PULL with a pointer as the message. libzmq is not instrumented for ThreadSanitizer, so the hand-over
  * is announced by hand: released before the send, acquired after the receive. */
 #include "common/net.h"
@@ -16,6 +19,7 @@
 #include <zmq.h>
 
 #include "common/check.h"
+#include "common/net_waiting.h"
 #include "common/prng.h"
 
 #if defined(__SANITIZE_THREAD__)
@@ -46,7 +50,11 @@ enum {
 };
 
 struct net { void *context; };
-struct net_socket { void *zmq; enum net_kind kind; };
+struct net_socket {
+	void *zmq;
+	enum net_kind kind;
+	struct net_waiting waiting;
+};
 struct net_inbox { void *zmq; };
 struct net_outbox { void *zmq; };
 
@@ -106,10 +114,17 @@ enum status net_open(struct net *net, enum net_kind kind, size_t max_frame, int 
 	return STATUS_OK;
 }
 
+void net_bound_waiting(struct net_socket *s, size_t max_bytes)
+{
+	require(s->kind == NET_ROUTER);
+	s->waiting.max = max_bytes;
+}
+
 void net_close(struct net_socket **s)
 {
 	if (!*s) return;
 	if ((*s)->zmq) zmq_close((*s)->zmq);
+	net_waiting_release(&(*s)->waiting);
 	free(*s);
 	*s = NULL;
 }
@@ -214,12 +229,30 @@ static bool receive_part(void *zmq, zmq_msg_t *part)
 	return rc != -1;
 }
 
+/* A part's bytes, counted for `w` if it is not NULL. */
+static bool part_init(zmq_msg_t *part, const struct net_frame *frame, struct waiting *w)
+{
+	if (w && frame->size >= COUNTED_PART_MIN) {
+		struct counted_part *counted = counted_part_new(w, frame);
+		if (!counted) return false;
+		if (zmq_msg_init_data(part, counted->bytes, frame->size, counted_part_free, counted) == 0) return true;
+		counted_part_free(counted->bytes, counted);
+		return false;
+	}
+	if (zmq_msg_init_size(part, frame->size) == -1) return false;
+	if (frame->size) memcpy(zmq_msg_data(part), frame->bytes, frame->size);
+	return true;
+}
+
 enum status net_send(struct net_socket *s, const struct net_peer *peer, bool delimiter, const struct net_frame *frames, size_t count)
 {
+	struct waiting *waiting = NULL;
 	bool first = true;
 	size_t i = 0;
 
 	require(count >= 1 && count <= FRAMES_MAX && (s->kind == NET_ROUTER) == (peer != NULL));
+	enum status admitted = peer ? net_waiting_admit(&s->waiting, peer, frames, count, &waiting) : STATUS_OK;
+	if (admitted != STATUS_OK) return admitted;
 	/* Only the first part can be refused: libzmq takes or refuses a message as a whole. */
 	if (peer) {
 		if (!send_bytes(s->zmq, peer->bytes, peer->size, ZMQ_SNDMORE)) return send_status();
@@ -231,8 +264,7 @@ enum status net_send(struct net_socket *s, const struct net_peer *peer, bool del
 	}
 	for (; i < count; i++) {
 		zmq_msg_t part;
-		if (zmq_msg_init_size(&part, frames[i].size) == -1) break;
-		if (frames[i].size) memcpy(zmq_msg_data(&part), frames[i].bytes, frames[i].size);
+		if (!part_init(&part, &frames[i], waiting)) break;
 		if (!send_part(s->zmq, &part, i + 1 < count ? ZMQ_SNDMORE : 0)) {
 			enum status status = send_status();
 			zmq_msg_close(&part);

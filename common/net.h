@@ -38,6 +38,9 @@ void net_free(struct net **net); /* after all sockets are closed */
 /* max_frame: bytes past which the peer is disconnected. hwm: messages each way. */
 MUST_CHECK enum status net_open(struct net *net, enum net_kind kind, size_t max_frame, int hwm, struct net_socket **ret);
 void net_close(struct net_socket **s);
+/* A ROUTER's peer that does not read costs at most so many bytes (and one message where none waits; parts below 1 KiB are not
+ * counted, their number is bounded by hwm): what would pass that is STATUS_BUSY. Unset: hwm alone. */
+void net_bound_waiting(struct net_socket *s, size_t max_bytes);
 /* Before a clean stop: net_free() waits so long for what was sent already to leave. */
 void net_set_linger(struct net_socket *s, int ms);
 /* A port in use gives STATUS_EXISTS with a sentence. "tcp://127.0.0.1:*" picks a port: net_endpoint() tells. */
@@ -49,7 +52,7 @@ MUST_CHECK enum status net_endpoint(struct net_socket *s, char *out, size_t size
 bool net_is_local(const char *endpoint);
 bool net_peer_equal(const struct net_peer *a, const struct net_peer *b);
 
-/* Never blocks. STATUS_BUSY: the peer's queue is full, or on a DEALER nobody is connected (ZeroMQ does not tell the two apart);
+/* Never blocks. STATUS_BUSY: the peer's queue is full, by messages or by bytes, or on a DEALER nobody is connected (ZeroMQ does not tell the two apart);
  * STATUS_UNAVAILABLE: no such peer. The frames are copied once into the message; the caller keeps its memory. `peer` is NULL on
  * a DEALER. */
 MUST_CHECK enum status net_send(struct net_socket *s, const struct net_peer *peer, bool delimiter, const struct net_frame *frames, size_t count);

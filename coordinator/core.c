@@ -62,15 +62,31 @@ bool core_check(const struct core *c) { return shard_map_check(&c->map) && pendi
 
 /* ---- answers ---- */
 
+/* In place of an answer that may not wait: it is small, and so it may. What was asked for may have been done. */
+static void reply_refused(struct core *c, const struct client_address *client, const struct client_reply *reply)
+{
+	bool reads = reply->op != CLIENT_CREATE && reply->op != CLIENT_DROP && reply->op != CLIENT_UPSERT && reply->op != CLIENT_DELETE &&
+		reply->op != CLIENT_BUILD;
+	struct report error;
+	report_set(&error, reads ? STATUS_BUSY : STATUS_UNKNOWN,
+		"the answer is dropped: %llu MiB of answers or more messages than may be queued wait for this connection: read them before asking for more",
+		(unsigned long long)CLIENT_WAITING_MAX >> 20);
+	reply_error(c, client, reply->id, reply->op, &error);
+}
+
 /* `row`: how it is counted. */
 static void reply_hand_over(struct core *c, const struct client_address *client, const struct client_reply *reply, uint32_t row)
 {
 	struct encoded e = {0};
+	bool bare_error = reply->error.status != STATUS_OK && reply->error.status != STATUS_INCOMPLETE;
 	enum status status = client_reply_encode(reply, &e);
 	if (status == STATUS_OK) {
-		core_metrics_answered(&c->metrics, row, reply->error.status);
-		c->out.to_client(c->out.arg, client, e.frames, e.count);
-	} else if (reply->error.status == STATUS_OK || reply->error.status == STATUS_INCOMPLETE) {
+		/* Counted once: as this answer, or as the one that took its place. */
+		if (c->out.to_client(c->out.arg, client, e.frames, e.count) == STATUS_BUSY && !bare_error)
+			reply_refused(c, client, reply);
+		else
+			core_metrics_answered(&c->metrics, row, reply->error.status);
+	} else if (!bare_error) {
 		struct report error = {.status = status};
 		if (status == STATUS_LIMIT)
 			report_set(&error, status, "the answer passes %d bytes (CLIENT_FRAME_MAX): ask for less at once", CLIENT_FRAME_MAX);

@@ -18,12 +18,15 @@
 #include "coordinator/pending.h"
 #include "proto/message.h"
 
+/* Bytes of answers that wait for one connection which does not read them: beyond this a further answer is not kept for it. */
+#define CLIENT_WAITING_MAX (UINT64_C(128) << 20)
+
 struct core_outputs {
 	void *arg;
 	/* Never block. BUSY: the queue to that worker is full. UNAVAILABLE: no such connection. */
 	enum status (*to_worker)(void *arg, const struct net_peer *peer, const struct net_frame *frames, size_t count);
-	/* A client that cannot take its answer loses it (and only it). */
-	void (*to_client)(void *arg, const struct client_address *client, const struct net_frame *frames, size_t count);
+	/* BUSY: so many messages or bytes wait for that client that this answer may not; it loses it (and only it). */
+	enum status (*to_client)(void *arg, const struct client_address *client, const struct net_frame *frames, size_t count);
 	/* Takes the commit; its answer comes by core_on_meta(). */
 	enum status (*commit)(void *arg, struct meta_commit **take);
 	/* A new random uuid and number: of shards and indexes. */

@@ -29,7 +29,7 @@
 
 #define META_ANSWERS "meta-answers"
 enum {
-	CLIENT_HWM = 256,  /* messages queued for one client that does not read: then its answers are dropped */
+	CLIENT_HWM = 256,  /* messages queued for one client that does not read (and CLIENT_WAITING_MAX bytes): then its answers are dropped */
 	WORKER_HWM = 4096, /* a new index may ask a worker for thousands of shards at once */
 	DRAIN_CLIENTS = 64, /* messages taken from a socket in one turn */
 	DRAIN_WORKERS = 1024,
@@ -66,17 +66,18 @@ static enum status to_worker(void *arg, const struct net_peer *peer, const struc
 	return net_send(s->sockets[SOCKET_WORKERS], peer, false, frames, count);
 }
 
-static void to_client(void *arg, const struct client_address *client, const struct net_frame *frames, size_t count)
+static enum status to_client(void *arg, const struct client_address *client, const struct net_frame *frames, size_t count)
 {
 	struct server *s = arg;
 	enum status status = net_send(s->sockets[client->socket], &client->peer, client->delimiter, frames, count);
 	uint64_t now = clock_us();
-	if (status == STATUS_OK) return;
+	if (status == STATUS_OK) return status;
 	counter_add(&s->dropped_replies, 1);
-	if (now - s->dropped_logged_us < 1000000) return;
+	if (now - s->dropped_logged_us < 1000000) return status;
 	s->dropped_logged_us = now;
 	log_warn("%llu replies were dropped so far, the last because %s", (unsigned long long)counter_value(&s->dropped_replies),
 		status == STATUS_BUSY ? "the client does not read" : "the client is gone");
+	return status;
 }
 
 static enum status to_meta(void *arg, struct meta_commit **take)
@@ -155,6 +156,7 @@ static enum status socket_open(struct server *s, int which, size_t max_frame, in
 {
 	enum status status = net_open(s->net, NET_ROUTER, max_frame, hwm, &s->sockets[which]);
 	if (status != STATUS_OK) return report_set(report, status, "no socket for %s: %s", endpoint, status_text(status));
+	if (which != SOCKET_WORKERS) net_bound_waiting(s->sockets[which], CLIENT_WAITING_MAX);
 	return net_bind(s->sockets[which], endpoint, report);
 }
 

@@ -193,6 +193,53 @@ class Wire(unittest.TestCase):
             s.close()
             context.term()
 
+    def memory(self, process, what):
+        with open(f"/proc/{process.pid}/status") as f:
+            return next(int(line.split()[1]) >> 10 for line in f if line.startswith(what))
+
+    def test_a_client_that_never_reads_costs_a_bounded_amount_of_memory(self):
+        requests, dim = 60 if not cluster.FULL else 250, 3900
+        with cluster.Cluster(workers=1) as c, c.client() as filler:
+            rows = numpy.random.default_rng(cluster.SEED).standard_normal((1000, dim)).astype(numpy.float32)
+            filler.create("items", dim=dim, metric="euclidean", shards=1)
+            for start in range(0, 1000, 500):
+                filler.upsert("items", range(start, start + 500), rows[start:start + 500])
+            before = self.memory(c.coordinator, "VmRSS")
+            client = c.client()
+            client.socket.close()
+            client.socket = client.context.socket(zmq.DEALER)
+            client.socket.setsockopt(zmq.LINGER, 0)
+            client.socket.setsockopt(zmq.RCVHWM, 1)
+            client.socket.setsockopt(zmq.RCVBUF, 65536)
+            client.socket.connect(c.endpoint)
+            ids = numpy.arange(1000, dtype="<u8").tobytes()
+            for n in range(requests):  # 15.6 MB each
+                client.send("get", "items", [ids, b""], n=1000, timeout_ms=60000)
+                time.sleep(0.05)
+                if n % 20 == 0:
+                    self.works_for(filler, rows)
+            self.works_for(filler, rows)
+            peak = self.memory(c.coordinator, "VmHWM") - before
+            # It reads at last: each request has its answer, whole or `busy`.
+            outcomes = {"ok": 0, "busy": 0}
+            for _ in range(requests):
+                header, frames = client.receive(20)
+                if header["ok"]:
+                    self.assertEqual(frames[1], rows.tobytes())
+                    outcomes["ok"] += 1
+                else:
+                    self.assertIn("read them", header["message"])
+                    outcomes[header["error"]] += 1
+            print(f"\n| {requests} answers of 15 MiB to a client that does not read: {outcomes}, the coordinator grew by {peak} MiB")
+            self.assertGreater(outcomes["busy"], requests // 3)
+            self.assertGreater(outcomes["ok"], 4)
+            self.assertLess(peak, 500)
+            client.close()
+
+    def works_for(self, client, rows):
+        [answer] = client.search("items", rows[:1], k=1, exact=True)
+        self.assertTrue(answer.complete and answer.ids[0] == 0)
+
     def test_more_than_the_bound_is_busy_and_the_rest_is_whole(self):
         with cluster.Cluster(workers=1) as c, c.client() as client:
             random = numpy.random.default_rng(cluster.SEED)

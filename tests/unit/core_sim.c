@@ -79,7 +79,7 @@ static enum status out_to_worker(void *arg, const struct net_peer *peer, const s
 	return STATUS_OK;
 }
 
-static void out_to_client(void *arg, const struct client_address *client, const struct net_frame *frames, size_t count)
+static enum status out_to_client(void *arg, const struct client_address *client, const struct net_frame *frames, size_t count)
 {
 	struct sim *s = arg;
 	struct client_reply reply = {0};
@@ -90,14 +90,20 @@ static void out_to_client(void *arg, const struct client_address *client, const 
 		fprintf(stderr, "reply not decoded: %s\n", report_text(&report));
 		abort();
 	}
+	if (s->client_full && (reply.error.status == STATUS_OK || reply.error.status == STATUS_INCOMPLETE)) {
+		client_reply_release(&reply);
+		free(copy.memory);
+		return STATUS_BUSY;
+	}
 	if (reply.id != s->waiting_for || s->replies++) {
 		/* A reply to an earlier request; two to the present one are an error that sim_ask() reports. */
 		client_reply_release(&reply);
 		free(copy.memory);
-		return;
+		return STATUS_OK;
 	}
 	s->reply = reply;
 	s->reply_memory = copy;
+	return STATUS_OK;
 }
 
 static enum status out_commit(void *arg, struct meta_commit **take)

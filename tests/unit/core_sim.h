@@ -40,6 +40,7 @@ struct sim {
 	uint64_t revision, uuids, tries; /* tries: commits that it was asked for */
 	bool store_fails, store_silent; /* the store answers IO, or nothing */
 	/* The client: one request at a time. */
+	bool client_full; /* takes short errors, nothing longer */
 	uint64_t next_request, waiting_for;
 	unsigned replies; /* to the request that is waited for; must never pass one */
 	struct client_reply reply;

@@ -622,6 +622,28 @@ static void a_worker_that_takes_nothing_is_sent_a_bounded_number_of_bytes(void *
 	sim_release(&s);
 }
 
+static void an_answer_that_may_not_wait_for_its_client_becomes_a_short_one(void **state)
+{
+	struct sim s;
+	const uint64_t id = 100;
+	const float value = 5000;
+	uint8_t result = ITEM_REJECTED;
+	with_workers(&s, 1);
+	assert_int_equal(sim_create(&s, "shoes", 1), STATUS_OK);
+	put_ids(&s, "shoes", 0, 10);
+	s.client_full = true;
+	assert_int_equal(sim_search(&s, "shoes", 0, 5, 1, 0), STATUS_BUSY);
+	assert_non_null(strstr(s.reply.error.text, "read them"));
+	/* What changed something must not say that it changed nothing. */
+	assert_int_equal(sim_write(&s, "shoes", 1, &id, &value, &result, 0), STATUS_UNKNOWN);
+	assert_int_equal(sim_create(&s, "hats", 1), STATUS_UNKNOWN);
+	s.client_full = false;
+	assert_int_equal(sim_search(&s, "shoes", value, 1, 1, 0), STATUS_OK);
+	assert_true(load_u64(s.reply.search.ids) == id);
+	assert_int_equal(sim_create(&s, "hats", 1), STATUS_EXISTS);
+	sim_release(&s);
+}
+
 static void searches_whose_hits_would_need_too_much_memory_are_busy(void **state)
 {
 	struct sim s;
@@ -673,6 +695,7 @@ int main(void)
 		cmocka_unit_test(a_build_needs_every_shard_and_answers_when_all_are_done),
 		cmocka_unit_test(a_clean_stop_answers_everything_under_way),
 		cmocka_unit_test(a_worker_that_takes_nothing_is_sent_a_bounded_number_of_bytes),
+		cmocka_unit_test(an_answer_that_may_not_wait_for_its_client_becomes_a_short_one),
 		cmocka_unit_test(searches_whose_hits_would_need_too_much_memory_are_busy),
 		cmocka_unit_test(a_twin_process_is_refused_and_a_quick_restart_is_not),
 	};

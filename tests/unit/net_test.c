@@ -275,6 +275,87 @@ static void a_peer_that_does_not_read_makes_the_queue_full_not_long(void **state
 	net_message_release(&m);
 }
 
+/* A peer that said hello and reads nothing: a stranger, so that the library's own queue on its side is as short as can be. */
+static struct stranger silent_peer(struct net_peer *ret_peer)
+{
+	struct stranger s = {.context = zmq_ctx_new(), .socket = NULL};
+	struct net_message m = {0};
+	int zero = 0, one = 1, small = 4096;
+
+	s.socket = zmq_socket(s.context, ZMQ_DEALER);
+	assert_non_null(s.socket);
+	assert_int_equal(zmq_setsockopt(s.socket, ZMQ_LINGER, &zero, sizeof(zero)), 0);
+	assert_int_equal(zmq_setsockopt(s.socket, ZMQ_RCVHWM, &one, sizeof(one)), 0);
+	assert_int_equal(zmq_setsockopt(s.socket, ZMQ_RCVBUF, &small, sizeof(small)), 0);
+	assert_int_equal(zmq_connect(s.socket, endpoint), 0);
+	assert_int_equal(zmq_send(s.socket, "hello", 5, 0), 5);
+	assert_int_equal(next_message(server, &m), STATUS_OK);
+	*ret_peer = m.peer;
+	net_message_release(&m);
+	return s;
+}
+
+static void stranger_takes(struct stranger *s, int size)
+{
+	zmq_msg_t part;
+
+	zmq_msg_init(&part);
+	assert_int_equal(zmq_msg_recv(&part, s->socket, 0), size);
+	zmq_msg_close(&part);
+}
+
+/* Send messages of these parts until that is refused; how many went. What was taken by the kernel in between makes
+ * room, so a refusal is believed when it stands for a while. */
+static int fill_bytes(struct net_socket *s, const struct net_peer *peer, const struct net_frame *frames, size_t count)
+{
+	int sent = 0;
+
+	for (int refused = 0; refused < 50 && sent < 100;) {
+		enum status status = net_send(s, peer, false, frames, count);
+		if (status == STATUS_OK) {
+			sent++;
+			refused = 0;
+		} else {
+			assert_int_equal(status, STATUS_BUSY);
+			refused++;
+			clock_sleep_us(1000);
+		}
+	}
+	return sent;
+}
+
+static void a_peer_that_does_not_read_costs_a_bounded_number_of_bytes(void **state)
+{
+	enum { PART = 1 << 20, BOUND = 8 << 20, KERNEL = 16 << 20 };
+	struct net_peer silent, other;
+	uint8_t *bytes = calloc(1, 2 * BOUND);
+	struct net_frame big[] = {{bytes, PART}, {bytes, PART}, {bytes, 10}}, huge = {bytes, 2 * BOUND}, small = {bytes, 10};
+
+	assert_non_null(bytes);
+	net_close(&server);
+	assert_int_equal(net_open(net, NET_ROUTER, FRAME_CAP, 1000, &server), STATUS_OK);
+	assert_int_equal(net_bind(server, "tcp://127.0.0.1:*", NULL), STATUS_OK);
+	assert_int_equal(net_endpoint(server, endpoint, sizeof(endpoint)), STATUS_OK);
+	net_bound_waiting(server, BOUND);
+	struct stranger s = silent_peer(&silent), reader = silent_peer(&other);
+	int sent = fill_bytes(server, &silent, big, 3);
+	assert_in_range(sent, BOUND / (2 * PART), (BOUND + KERNEL) / (2 * PART));
+	/* What is small still goes, and another peer is not touched by it: not even by a message beyond the bound, where nothing waits. */
+	assert_int_equal(net_send(server, &silent, false, &small, 1), STATUS_OK);
+	assert_int_equal(net_send(server, &other, false, &huge, 1), STATUS_OK);
+	stranger_takes(&reader, 2 * BOUND);
+	/* Read, and there is room again: all that was sent arrives, in order and whole. */
+	for (int i = 0; i < 3 * sent + 1; i++) stranger_takes(&s, i == 3 * sent || i % 3 == 2 ? 10 : PART);
+	send_soon(server, &silent, big, 3);
+	/* What waits when a peer goes, and when the socket does, is given back (the sanitizers count). */
+	fill_bytes(server, &other, big, 3);
+	stranger_close(&reader);
+	fill_bytes(server, &silent, big, 3);
+	net_close(&server);
+	stranger_close(&s);
+	free(bytes);
+}
+
 /* ---- signals ---- */
 
 static volatile sig_atomic_t alarms;
@@ -473,6 +554,7 @@ int main(void)
 		CLAIM(a_requests_delimiter_is_told_and_goes_back_with_the_answer),
 		CLAIM(what_cannot_be_sent_is_told_at_once),
 		CLAIM(a_peer_that_does_not_read_makes_the_queue_full_not_long),
+		CLAIM(a_peer_that_does_not_read_costs_a_bounded_number_of_bytes),
 		CLAIM(signals_do_not_cut_messages_into_pieces),
 		CLAIM(an_endpoint_in_use_is_named),
 		CLAIM(addresses_that_are_none_are_refused_with_an_example),
