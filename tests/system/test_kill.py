@@ -39,7 +39,7 @@ class PhaseFile:
 
 class Kill(unittest.TestCase):
     def test_every_acknowledged_item_is_there_after_kills_at_any_moment(self):
-        kills = 400 if cluster.FULL else 60
+        kills = 300 if cluster.FULL else 60
         chance = random.Random(cluster.SEED)
         c = cluster.Cluster(workers=0)
         phases = []

@@ -102,7 +102,7 @@ static void fault(struct sim *s)
 {
 	unsigned w = prng_below(&s->prng, SIM_WORKERS);
 	struct sim_worker *worker = &s->workers[w];
-	switch (prng_below(&s->prng, 8)) {
+	switch (prng_below(&s->prng, 9)) {
 	case 0:
 	case 1:
 		if (worker->running)
@@ -115,13 +115,14 @@ static void fault(struct sim *s)
 	case 4: worker->mute_replies = !worker->mute_replies; break;
 	case 5: worker->busy = !worker->busy; break;
 	case 6: sim_coordinator_restart(s); break;
+	case 7: s->store_fails = !s->store_fails; break;
 	default: s->store_silent = !s->store_silent;
 	}
 }
 
 static void heal(struct sim *s)
 {
-	s->store_silent = false;
+	s->store_silent = s->store_fails = false;
 	for (unsigned w = 0; w < SIM_WORKERS; w++) {
 		s->workers[w].stopped = s->workers[w].mute_replies = s->workers[w].busy = false;
 		if (!s->workers[w].running) sim_worker_start(s, w);
@@ -167,7 +168,8 @@ static void acknowledged_writes_survive_every_fault_and_complete_answers_are_com
 {
 	uint64_t first = first_seed(), seeds = seed_count();
 	for (seed = first; seed < first + seeds; seed++) one_seed();
-	print_message("seeds %llu to %llu\n", (unsigned long long)first, (unsigned long long)(first + seeds - 1));
+	print_message("| simulated clusters under faults: seeds %llu to %llu, %d steps each\n", (unsigned long long)first, (unsigned long long)(first + seeds - 1),
+		STEPS);
 }
 
 /* Indexes come and go under faults; what is dropped for good leaves nothing behind. */
@@ -202,6 +204,8 @@ static void dropped_indexes_leave_nothing_behind_whatever_failed_meanwhile(void 
 {
 	uint64_t first = first_seed(), seeds = seed_count();
 	for (seed = first; seed < first + seeds; seed++) one_seed_of_drops();
+	print_message("| indexes made and dropped under faults: seeds %llu to %llu, %d steps each\n", (unsigned long long)first,
+		(unsigned long long)(first + seeds - 1), STEPS / 3);
 }
 
 int main(void)

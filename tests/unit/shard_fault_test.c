@@ -218,6 +218,7 @@ static bool survives_cut(uint64_t n, uint64_t seed, bool *ret_good, uint64_t cut
 static void every_call_fails_once_or_for_ever_and_nothing_acknowledged_is_lost(void **state)
 {
 	static const enum status faults[] = {STATUS_IO, STATUS_DISK_FULL, STATUS_NO_MEMORY};
+	uint64_t total = 0;
 
 	for (size_t fault = 0; fault < 3; fault++)
 		for (int forever = 0; forever < 2; forever++) {
@@ -226,7 +227,9 @@ static void every_call_fails_once_or_for_ever_and_nothing_acknowledged_is_lost(v
 			while (survives(n++, faults[fault], forever, &good)) assert_true(good);
 			assert_true(good);
 			assert_true(n > 60);
+			total += n;
 		}
+	fprintf(stderr, "| %llu calls of a shard's disk failed, once or for ever, seed %llu\n", (unsigned long long)total, (unsigned long long)test_seed());
 }
 
 static void the_power_goes_in_every_call_and_nothing_acknowledged_is_lost(void **state)
@@ -238,7 +241,8 @@ static void the_power_goes_in_every_call_and_nothing_acknowledged_is_lost(void *
 	for (int seed = 0; seed < cut_seeds(); seed++)
 		for (n = 0; survives_cut(n, test_seed() + (uint64_t)seed * 1000 + n, &good, cuts); n++, total++) assert_true(good);
 	assert_true(good);
-	fprintf(stderr, "%llu power cuts: in append %llu, sync %llu, segment write %llu, manifest %llu\n", (unsigned long long)total,
+	fprintf(stderr, "| %llu power cuts, seed %llu; fell inside: append %llu, sync %llu, segment write %llu, manifest %llu\n", (unsigned long long)total,
+		(unsigned long long)test_seed(),
 		(unsigned long long)cuts[IO_PHASE_WAL_APPEND], (unsigned long long)cuts[IO_PHASE_WAL_SYNC], (unsigned long long)cuts[IO_PHASE_SEGMENT_WRITE],
 		(unsigned long long)cuts[IO_PHASE_MANIFEST_RENAME]);
 #if !defined(GROVE_PLANT_NO_SYNC) && !defined(GROVE_PLANT_EARLY_ACK)
