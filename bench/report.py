@@ -93,9 +93,13 @@ def text(result):
              f"{result['date']}, {result['processor']}.\n", table(result)]
     if ratios(result):
         parts.append(ratios(result))
-    parts.append("\n".join(f"- {e['name']}: {e['version']}; {e['compiler']}, {e['flags']}; grid {'; '.join(grid(b) for b in e['builds'])}"
+    parts.append("\n".join(f"- {e['name']}: {e['version']}; {compiler(e)} {e['flags']}; grid {'; '.join(grid(b) for b in e['builds'])}"
                            for e in result["engines"]) + "\n")
     return "\n".join(parts)
+
+
+def compiler(engine):
+    return ("gcc " if engine["compiler"][0].isdigit() else "") + engine["compiler"]
 
 
 def grid(build):
@@ -113,7 +117,9 @@ def plot(result, path):
     position = lambda recall: -math.log10(max(1 - recall, 1e-4))
     for engine in result["engines"]:
         points = [p for p in front(engine["points"]) if p["recall"] >= 0.5]
-        if points:
+        if len(engine["points"]) == 1 and points:  # exact search: a level to be above
+            axes.axhline(points[0]["qps"], linestyle="--", color="gray", linewidth=1, label=engine["name"])
+        elif points:
             axes.plot([position(p["recall"]) for p in points], [p["qps"] for p in points], marker="o", markersize=3.5,
                       linewidth=2.2 if engine["name"].startswith("grove") else 1.2, label=engine["name"])
     ticks = [0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999]
