@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/log.h"
+
 static void replace_view(struct shard *s, struct view **take)
 {
 	pthread_mutex_lock(&s->lock);
@@ -130,6 +132,10 @@ static enum status install(struct shard *s, struct installation *in, struct repo
 	replace_view(s, &v);
 	remove_segment_files(s, &old);
 	status = wal_remove_through(s->wal, in->sequence);
+	if (status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY) { /* they go with the next build, or at the next open */
+		log_warn("%s: the log's old files stay for now: %s", s->dir, io_last_error());
+		status = STATUS_OK;
+	}
 	if (status != STATUS_OK) {
 		report_set(report, status, "the log's old files could not be removed: %s", io_last_error());
 		shard_stop(s, report);

@@ -174,6 +174,47 @@ static void a_build_that_fails_leaves_no_segment_behind(void **state)
 	}
 }
 
+static size_t logs(struct shard_fixture *f)
+{
+	char **names = NULL;
+	size_t count = 0, found = 0;
+
+	assert_int_equal(f->io->ops->list(f->io, "shards/one", &names, &count), STATUS_OK);
+	for (size_t i = 0; i < count; i++) found += !strncmp(names[i], "wal-", 4);
+	io_names_free(&names, count);
+	return found;
+}
+
+static void what_cannot_be_removed_after_a_build_waits_for_the_next(void **state)
+{
+	static const enum status faults[] = {STATUS_DISK_FULL, STATUS_NO_MEMORY}; /* some file systems need space to remove */
+
+	for (size_t i = 0; i < 2; i++) {
+		struct shard_fixture f;
+		struct prng p;
+		bool happened = true;
+		uint32_t built = 0;
+		prng_seed(&p, 9 + i);
+		fixture_open_sim(&f, METRIC_EUCLIDEAN, DIM);
+		for (uint64_t n = 0; happened; n++) {
+			model_put_random(&f, &p, 20, IDS);
+			io_sim_fail_at(f.sim, SIM_ONLY(SIM_REMOVE), n, faults[i], true);
+			built += fixture_build_try(&f, 2) == STATUS_OK;
+			happened = io_sim_heal(f.sim);
+			assert_true(serving(&f));
+			model_check(&f, &p);
+			model_put_random(&f, &p, 20, IDS);
+			fixture_build(&f, 2);
+			assert_int_equal(logs(&f), 1);
+			model_check(&f, &p);
+		}
+		assert_true(built > 2);
+		fixture_reopen(&f, false);
+		model_check(&f, &p);
+		fixture_close(&f);
+	}
+}
+
 /* ---- builds that are cancelled ---- */
 
 /* Counts the calls that change files, and cancels in the n-th of them. */
@@ -269,6 +310,7 @@ int main(void)
 		cmocka_unit_test(no_build_outlives_the_close_that_its_beginning_met),
 		cmocka_unit_test(builds_may_follow_each_other_from_end_to_end),
 		cmocka_unit_test(a_build_that_fails_leaves_no_segment_behind),
+		cmocka_unit_test(what_cannot_be_removed_after_a_build_waits_for_the_next),
 		cmocka_unit_test(a_build_stops_soon_wherever_the_cancel_meets_it),
 	};
 
