@@ -108,8 +108,11 @@ def grid(build):
 
 
 def plot(result, path):
-    """Recall against QPS, the fronts as lines; recall by the logarithm of what is missed."""
-    import matplotlib
+    """Recall against QPS, the fronts as lines; recall by the logarithm of what is missed. False: there is nothing to draw with."""
+    try:
+        import matplotlib
+    except ImportError:
+        return False
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "grove"
     from matplotlib import pyplot
@@ -134,3 +137,4 @@ def plot(result, path):
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+    return True
