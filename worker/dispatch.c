@@ -57,6 +57,7 @@ void dispatch_message(struct dispatch *d, uint32_t from, struct net_message *tak
 	net_message_move(&task.message, take);
 	task.reply = reply_new(from);
 	if (!task.reply) {
+		counter_add(&d->parts->metrics->dropped_replies, 1);
 		log_error("no memory to answer request %llu; its sender will see a timeout", (unsigned long long)task.request.id);
 		task_release(&task);
 		return;

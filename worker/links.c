@@ -38,7 +38,7 @@ static void drop_first(struct link *link)
 void links_close(struct links *l)
 {
 	for (size_t i = 0; i < l->count; i++) {
-		while (l->link[i].head) drop_first(&l->link[i]);
+		for (; l->link[i].head; drop_first(&l->link[i])) counter_add(l->dropped, 1);
 		net_set_linger(l->link[i].socket, 1000);
 		net_close(&l->link[i].socket);
 	}
@@ -78,6 +78,7 @@ bool links_flush(struct links *l, uint64_t now_us)
 			enum status status = e->count ? net_send(link->socket, NULL, false, e->frames, e->count) : STATUS_OK;
 			/* No room, or no connection. Whoever asked has given up after so long, so the answer may go too. */
 			if (status == STATUS_BUSY && now_us < link->head->born_us + REPLY_KEEP_US) break;
+			if (status != STATUS_OK || !e->count) counter_add(l->dropped, 1);
 			if (status != STATUS_OK) log_debug("an answer for %s was dropped: %s", link->endpoint, status_text(status));
 			drop_first(link);
 		}

@@ -6,6 +6,7 @@
 #define WORKER_LINKS_H
 
 #include "common/io.h"
+#include "common/metrics.h"
 #include "common/net.h"
 #include "worker/node.h"
 #include "worker/replies.h"
@@ -19,7 +20,7 @@ struct link {
 	struct reply *head, **tail; /* waiting to be sent */
 };
 
-struct links { struct net *net; size_t count; struct link link[COORDINATORS_MAX]; };
+struct links { struct net *net; struct counter *dropped; /* set before links_open(): answers that went nowhere */ size_t count; struct link link[COORDINATORS_MAX]; };
 
 MUST_CHECK enum status links_open(struct links *l, const char *const *endpoints, size_t count, struct report *report);
 void links_close(struct links *l); /* answers that are sent already still go out */

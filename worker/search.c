@@ -29,6 +29,7 @@ struct target {
 struct search {
 	struct pool_job job; /* first */
 	struct task task;
+	uint64_t begun_us;
 	enum metric metric;
 	size_t stride;
 	uint32_t nq, k, chunks, per_chunk, groups, target_count;
@@ -133,6 +134,7 @@ void search_start(struct task *take)
 	s->task = *take;
 	*take = (struct task){0};
 	const struct cluster_search *ask = &s->task.request.search;
+	s->begun_us = clock_us();
 	s->nq = ask->nq;
 	s->k = ask->spec.k;
 	s->target_count = ask->shard_count;
@@ -231,6 +233,17 @@ static void search_run(struct pool_job *job, size_t number, struct pool_thread *
 }
 
 /* ---- the answer ---- */
+
+static void search_count(const struct search *s)
+{
+	struct worker_metrics *m = s->task.parts->metrics;
+	uint64_t candidates = 0;
+
+	for (uint32_t q = 0; q < s->nq; q++) candidates += s->candidates[q];
+	counter_add(&m->queries, s->nq);
+	counter_add(&m->candidates, candidates);
+	histogram_observe(&m->search_seconds, clock_us() - s->begun_us);
+}
 
 /* The arrays of an answer, freed once it is encoded. */
 struct arrays { struct shard_outcome *outcomes; uint8_t *candidates, *counts, *ids, *raws; struct buf lengths, payloads; };
@@ -346,6 +359,7 @@ static void search_finish(struct pool_job *job, struct pool_thread *thread)
 		if (s->task.request.search.spec.with_payload)
 			answer.search.payloads = (struct blobs){
 				.count = (uint32_t)total, .lengths = a.lengths.bytes, .bytes = a.payloads.bytes, .bytes_size = a.payloads.size};
+		search_count(s);
 		task_answer(&s->task, &answer);
 	} else {
 		report_set(&why, status, "the worker has no memory for an answer of %llu hits%s", (unsigned long long)total,

@@ -18,6 +18,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/metrics_file.h"
 #include "common/prng.h"
 #include "worker/background.h"
 #include "worker/dispatch.h"
@@ -40,6 +41,10 @@ struct server {
 	uint64_t incarnation, beat;
 	struct stall *stalls; /* [threads] */
 	bool silent;          /* no beats: a thread hangs */
+	char worker_text[UUID_TEXT_SIZE];
+	struct worker_metrics counted;
+	struct metrics metrics;
+	struct metrics_file *metrics_file;
 };
 
 /* ---- beats ---- */
@@ -79,6 +84,24 @@ static bool work_goes_on(struct server *s, uint64_t now)
 	return !stalled;
 }
 
+static void levels_set(struct server *s, const struct shard_report *shards, uint32_t count)
+{
+	uint64_t items = 0;
+
+	for (uint32_t i = 0; i < count; i++) items += shards[i].items;
+	gauge_set(&s->counted.shards, count);
+	gauge_set(&s->counted.items, (int64_t)items);
+	gauge_set(&s->counted.memtable_rows, (int64_t)shard_table_memtable_rows(s->parts.table));
+}
+
+static void levels_refresh(struct server *s)
+{
+	struct shard_report *shards;
+	uint32_t count;
+
+	if (shard_table_reports(s->parts.table, &shards, &count) == STATUS_OK) levels_set(s, shards, count);
+}
+
 static void beat(struct server *s, uint64_t now)
 {
 	struct cluster_request request = {.id = ++s->beat, .kind = CLUSTER_BEAT};
@@ -97,6 +120,7 @@ static void beat(struct server *s, uint64_t now)
 	b->memory_bytes = resident_bytes();
 	b->threads = (uint32_t)s->options->threads;
 	enum status status = shard_table_reports(s->parts.table, &b->shards, &b->shard_count);
+	if (status == STATUS_OK) levels_set(s, b->shards, b->shard_count);
 	if (status == STATUS_OK) status = cluster_request_encode(&request, &encoded);
 	if (status == STATUS_OK) {
 		links_beat(&s->links, &encoded, now);
@@ -190,6 +214,8 @@ static enum status start_parts(struct server *s, struct report *report)
 	if (status == STATUS_OK) status = shard_table_new(s->io, &s->parts.table);
 	if (status == STATUS_OK && !(s->stalls = calloc(s->options->threads, sizeof(*s->stalls)))) status = STATUS_NO_MEMORY;
 	if (status != STATUS_OK) return report_set(report, status, "cannot start %zu threads: %s", s->options->threads, status_text(status));
+	s->parts.metrics = &s->counted;
+	shard_table_watch_syncs(s->parts.table, &s->counted.sync_seconds);
 	status = shard_table_scan(s->parts.table, report);
 	if (status != STATUS_OK) return status;
 	s->load = (struct load_job){.job = {.run = load_run}, .table = s->parts.table, .cluster = s->node.cluster};
@@ -197,10 +223,22 @@ static enum status start_parts(struct server *s, struct report *report)
 	return background_submit(s->parts.background, &s->load.job);
 }
 
+/* All names, and the file that tells the values. */
+static enum status start_metrics(struct server *s, struct report *report)
+{
+	struct metrics_label which = {"worker", s->worker_text};
+	enum status status;
+
+	uuid_text(s->node.worker, s->worker_text);
+	status = metrics_init(&s->metrics, &which, report);
+	if (status == STATUS_OK) status = worker_metrics_register(&s->counted, &s->metrics, report);
+	if (status != STATUS_OK) return status;
+	return metrics_file_start(&s->metrics, s->io, METRICS_FILE_NAME, METRICS_FILE_PAUSE_US, &s->metrics_file, report);
+}
+
 static enum status start(struct server *s, struct report *report)
 {
 	sigset_t set;
-	char text[UUID_TEXT_SIZE];
 	enum status status = io_posix_open(s->options->data, &s->io, report);
 
 	if (status != STATUS_OK) return status;
@@ -218,10 +256,12 @@ static enum status start(struct server *s, struct report *report)
 	prng_entropy(&s->incarnation, sizeof(s->incarnation));
 	status = start_parts(s, report);
 	if (status != STATUS_OK) return status;
+	s->links.dropped = &s->counted.dropped_replies;
 	status = links_open(&s->links, s->options->coordinators, s->options->coordinator_count, report);
 	if (status != STATUS_OK) return status;
-	uuid_text(s->node.worker, text);
-	log_info("worker %s serves %s with %zu threads, kernels %s", text, s->options->data, s->options->threads, vec_kernels()->name);
+	status = start_metrics(s, report);
+	if (status != STATUS_OK) return status;
+	log_info("worker %s serves %s with %zu threads, kernels %s", s->worker_text, s->options->data, s->options->threads, vec_kernels()->name);
 	return STATUS_OK;
 }
 
@@ -239,6 +279,7 @@ static void stop(struct server *s)
 {
 	signal(SIGALRM, stop_took_too_long);
 	alarm(STOP_SECONDS);
+	if (s->metrics_file) levels_refresh(s); /* the shards are still open */
 	if (s->parts.table) shard_table_stop(s->parts.table);
 	background_free(&s->parts.background);
 	if (s->parts.table) shard_table_close(s->parts.table);
@@ -248,6 +289,7 @@ static void stop(struct server *s)
 	links_close(&s->links);
 	replies_free(&s->parts.replies);
 	shard_table_free(&s->parts.table);
+	metrics_file_stop(&s->metrics_file); /* all that is counted was counted */
 	free(s->stalls);
 	if (s->signals > 0) close(s->signals);
 	if (s->io) s->io->ops->close(s->io, &s->lock);

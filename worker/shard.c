@@ -331,6 +331,23 @@ void shard_report(struct shard *s, struct shard_report *ret)
 	*ret = r;
 }
 
+/* Under the lock, which the writer takes before each group. */
+void shard_watch_syncs(struct shard *s, struct histogram *seconds)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->wal) wal_watch_syncs(s->wal, seconds);
+	pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t shard_memtable_rows(struct shard *s)
+{
+	pthread_mutex_lock(&s->lock);
+	uint64_t rows = s->active_rows;
+	for (uint32_t i = 0; s->view && i + 1 < s->view->memtable_count; i++) rows += s->view->frozen_rows[i];
+	pthread_mutex_unlock(&s->lock);
+	return rows;
+}
+
 uint64_t shard_pulse(const struct shard *s, bool *ret_busy)
 {
 	*ret_busy = atomic_load_explicit(&s->writer_busy, memory_order_relaxed);

@@ -13,6 +13,7 @@
 #define WORKER_SHARD_H
 
 #include "common/io.h"
+#include "common/metrics.h"
 #include "common/runner.h"
 #include "proto/message.h"
 #include "worker/engine/rows.h"
@@ -40,6 +41,9 @@ MUST_CHECK enum status shard_destroy(struct io *io, const char *dir);
 
 const struct shard_identity *shard_identity(const struct shard *s);
 void shard_report(struct shard *s, struct shard_report *ret); /* any thread, never blocks for long */
+/* Observe there how long the log's syncs take. Once, before the first write; it outlives the shard. */
+void shard_watch_syncs(struct shard *s, struct histogram *seconds);
+uint64_t shard_memtable_rows(struct shard *s); /* any thread: that no build has taken up, dead ones included */
 uint64_t shard_pulse(const struct shard *s, bool *ret_busy);  /* the writer's progress counter, and whether it has work */
 
 /* A write and where its outcome goes. `done` runs on the writer thread (or on the caller's, if the queue refused it). */

@@ -13,6 +13,7 @@
 
 struct shard_table {
 	struct io *io;
+	struct histogram *sync_seconds; /* or NULL */
 	pthread_mutex_t lock;
 	pthread_cond_t unused; /* a shard lost its last user */
 	struct held **held;
@@ -103,6 +104,8 @@ enum status shard_table_new(struct io *io, struct shard_table **ret)
 	return STATUS_OK;
 }
 
+void shard_table_watch_syncs(struct shard_table *t, struct histogram *seconds) { t->sync_seconds = seconds; }
+
 void shard_table_free(struct shard_table **table)
 {
 	struct shard_table *t = *table;
@@ -159,6 +162,7 @@ enum status shard_table_scan(struct shard_table *t, struct report *report)
 /* Opening ended: with a shard, or with a reason. */
 static void settle(struct shard_table *t, struct held *held, struct shard *shard, const struct report *why)
 {
+	if (shard && t->sync_seconds) shard_watch_syncs(shard, t->sync_seconds);
 	pthread_mutex_lock(&t->lock);
 	held->shard = shard;
 	held->state = shard ? HELD_OPEN : HELD_FAILED;
@@ -395,6 +399,17 @@ enum status shard_table_reports(struct shard_table *t, struct shard_report **ret
 	}
 	pthread_mutex_unlock(&t->lock);
 	return status;
+}
+
+uint64_t shard_table_memtable_rows(struct shard_table *t)
+{
+	uint64_t rows = 0;
+
+	pthread_mutex_lock(&t->lock);
+	for (uint32_t i = 0; i < t->count; i++)
+		if (t->held[i]->shard) rows += shard_memtable_rows(t->held[i]->shard);
+	pthread_mutex_unlock(&t->lock);
+	return rows;
 }
 
 bool shard_table_stalled(struct shard_table *t, uint64_t now_us, struct uuid *ret)

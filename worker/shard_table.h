@@ -3,7 +3,7 @@
  * Whoever works with a shard is counted as its user from shard_table_use() to shard_table_done(); dropping and closing wait until there is
  * none. A shard that cannot be opened stays in the table with the reason, so that the beats tell of it; the others are served (P19).
  *
- * Threads: use, done, reports and stalled from any thread, and they never wait for a disk; load, open, drop and close read and sync files
+ * Threads: use, done, reports, memtable_rows and stalled from any thread, and they never wait for a disk; load, open, drop and close read and sync files
  * and run one at a time (background.h). */
 #ifndef WORKER_SHARD_TABLE_H
 #define WORKER_SHARD_TABLE_H
@@ -32,6 +32,8 @@ struct held {
 };
 
 MUST_CHECK enum status shard_table_new(struct io *io, struct shard_table **ret);
+/* Before the first shard is opened: how long the syncs of all their logs take is observed there. It outlives the table. */
+void shard_table_watch_syncs(struct shard_table *t, struct histogram *seconds);
 /* After shard_table_close(). */
 void shard_table_free(struct shard_table **t);
 
@@ -55,6 +57,7 @@ MUST_CHECK enum status shard_table_use(struct shard_table *t, struct uuid uuid, 
 void shard_table_done(struct shard_table *t, struct held *held);
 /* What a beat says of all; the array is the table's, valid until the next call. One thread. */
 MUST_CHECK enum status shard_table_reports(struct shard_table *t, struct shard_report **ret, uint32_t *ret_count);
+uint64_t shard_table_memtable_rows(struct shard_table *t); /* of all: shard_memtable_rows() */
 /* True if the writer of a shard has had work without progress for STALL_WRITER_US; its uuid then. One thread. */
 bool shard_table_stalled(struct shard_table *t, uint64_t now_us, struct uuid *ret);
 

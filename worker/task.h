@@ -6,6 +6,7 @@
 #include "worker/pool.h"
 #include "worker/replies.h"
 #include "worker/shard_table.h"
+#include "worker/worker_metrics.h"
 
 /* What every task may use; filled in once, before the first request. */
 struct worker_parts {
@@ -13,6 +14,7 @@ struct worker_parts {
 	struct pool *pool;
 	struct background *background;
 	struct replies *replies;
+	struct worker_metrics *metrics;
 };
 
 struct task {

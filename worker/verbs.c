@@ -159,6 +159,16 @@ void get_start(struct task *take)
 
 struct write { struct shard_write write; struct task task; struct held *held; }; /* write first */
 
+/* Before the answer: who has it finds it counted. */
+static void count_acknowledged(const struct write *w)
+{
+	struct worker_metrics *m = w->task.parts->metrics;
+	uint64_t ok = 0;
+
+	for (uint32_t i = 0; i < w->write.items.n; i++) ok += w->write.results[i] == ITEM_OK;
+	counter_add(w->write.kind == WRITE_DELETE ? &m->deletes : &m->upserts, ok);
+}
+
 static void write_done(struct shard_write *shard_write)
 {
 	struct write *w = (struct write *)shard_write;
@@ -167,6 +177,7 @@ static void write_done(struct shard_write *shard_write)
 		.write = {.n = w->write.items.n, .results = w->write.results, .epoch = w->write.out_epoch, .sequence = w->write.out_sequence},
 	};
 
+	count_acknowledged(w);
 	task_answer(&w->task, &answer);
 	shard_table_done(w->task.parts->table, w->held);
 	task_release(&w->task);
@@ -201,14 +212,17 @@ void write_start(struct task *take)
 
 /* ---- build ---- */
 
-struct build { struct task task; struct held *held; };
+struct build { struct task task; struct held *held; uint64_t begun_us; };
 
 static void build_done(void *arg, const struct report *report, uint64_t items)
 {
 	struct build *b = arg;
+	struct worker_metrics *m = b->task.parts->metrics;
 	struct shard_report state = {0};
 	struct cluster_reply answer = {.error = *report};
 
+	counter_add(report->status == STATUS_OK ? &m->builds : &m->failed_builds, 1);
+	if (report->status == STATUS_OK) histogram_observe(&m->build_seconds, clock_us() - b->begun_us);
 	shard_report(b->held->shard, &state);
 	answer.build.items = items;
 	answer.build.trees = state.trees;
@@ -224,6 +238,7 @@ void build_start(struct task *take)
 	struct build *b = carry(take, sizeof(*b), offsetof(struct build, task));
 
 	if (!b) return;
+	b->begun_us = clock_us();
 	const struct cluster_build *ask = &b->task.request.build;
 	enum status status = shard_table_use(b->task.parts->table, ask->shard, &b->held, &why);
 	if (status == STATUS_OK) {

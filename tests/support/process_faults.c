@@ -6,7 +6,7 @@
  *                   change is a jump of the wall clock. The kernel knows nothing of it, so that a wait until some wall time would last a
  *                   day, or not at all: worse than a true jump.
  *   hang            FAULT_HANG_SEARCH: a thread hangs as it next reads the clock, which each search does before anything else (the loop and
- *                   ZeroMQ are spared; a shard's writer reads it as it answers).
+ *                   ZeroMQ are spared; a shard's writer reads it as it syncs and answers).
  *                   FAULT_HANG_SYNC: a thread hangs as it next syncs a file: a shard's writer, a build, the coordinator's store. They hang
  *                   until the bit is taken away, and then go on as if nothing had been; `hanging` says how many do.
  *

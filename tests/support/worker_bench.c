@@ -44,6 +44,8 @@ void bench_start(struct bench *b, size_t threads)
 	assert_int_equal(background_new(&b->parts.background), STATUS_OK);
 	assert_int_equal(replies_new(&b->parts.replies), STATUS_OK);
 	assert_int_equal(shard_table_new(b->io, &b->parts.table), STATUS_OK);
+	b->parts.metrics = &b->metrics;
+	shard_table_watch_syncs(b->parts.table, &b->metrics.sync_seconds);
 	assert_int_equal(shard_table_scan(b->parts.table, &why), STATUS_OK);
 	shard_table_load(b->parts.table, bench_cluster);
 	b->dispatch = (struct dispatch){.parts = &b->parts, .cluster = bench_cluster};

@@ -9,6 +9,7 @@ struct bench {
 	char folder[64];
 	struct io *io;
 	struct worker_parts parts;
+	struct worker_metrics metrics;
 	struct dispatch dispatch;
 	uint64_t next_id;
 };

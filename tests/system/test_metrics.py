@@ -46,6 +46,16 @@ def coordinator_of(c):
     return File(f"{c.folder}/coordinator", "grove_coordinator_")
 
 
+class Workers:
+    """The files of all workers together."""
+
+    def __init__(self, c):
+        self.files = [File(f"{c.folder}/worker-{n}", "grove_worker_") for n in range(1, len(c.workers) + 1)]
+
+    def value(self, name, **labels):
+        return sum(f.value(name, **labels) for f in self.files)
+
+
 class Metrics(unittest.TestCase):
     def traffic(self, client):
         random = numpy.random.default_rng(cluster.SEED)
@@ -78,15 +88,38 @@ class Metrics(unittest.TestCase):
         self.assertEqual(f.value("workers", state="alive"), 2)
         self.assertRegex(f.common()["cluster"], r"^[0-9a-f-]{36}$")
 
+    def workers_are_right(self, c, searches):
+        f = Workers(c)
+        self.assertEqual(f.value("queries_total"), 2 * 7 * searches)  # each of the two workers has a shard
+        self.assertGreaterEqual(f.value("candidates_total"), f.value("queries_total"))
+        self.assertEqual(f.value("search_seconds_count"), 2 * searches)
+        self.assertEqual(f.value("writes_total", kind="upsert"), 520)
+        self.assertEqual(f.value("writes_total", kind="delete"), 10)
+        self.assertGreaterEqual(f.value("wal_sync_seconds_count"), 4)
+        self.assertGreater(f.value("wal_sync_seconds_sum"), 0)
+        self.assertEqual(f.value("builds_total", result="ok"), 2)
+        self.assertEqual(f.value("builds_total", result="failed"), 0)
+        self.assertEqual(f.value("build_seconds_count"), 2)
+        self.assertEqual(f.value("memtable_rows"), 20)
+        self.assertEqual(f.value("items"), 510)
+        self.assertEqual(f.value("shards"), 2)
+        self.assertEqual(f.value("dropped_replies_total"), 0)
+        self.assertEqual(len({one.common()["worker"] for one in f.files}), 2)
+
     def test_the_files_tell_what_was_done_while_running_and_at_the_stop(self):
         with cluster.Cluster(workers=2) as c, c.client() as client:
             self.traffic(client)
             coordinator = coordinator_of(c)
             cluster.wait_for("the coordinator's file to tell of the searches", 40, lambda: coordinator.value("queries_total") == 21, pause=0.5)
             self.coordinator_is_right(c, 3)
+            cluster.wait_for("the workers' files to tell of the searches", 40, lambda: Workers(c).value("queries_total") == 42, pause=0.5)
+            self.workers_are_right(c, 3)
             client.search("shoes", numpy.zeros((7, 8), numpy.float32), k=5)
             self.assertEqual(c.coordinator.stop(), 0)
             self.coordinator_is_right(c, 4)
+            for worker in c.workers:
+                self.assertEqual(worker.stop(), 0)
+            self.workers_are_right(c, 4)
 
 
 if __name__ == "__main__":

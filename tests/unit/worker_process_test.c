@@ -17,7 +17,10 @@
 #include "common/clock.h"
 #include "common/cursor.h"
 #include "common/net.h"
+#include "common/io.h"
+#include "common/metrics_file.h"
 #include "proto/cluster_codec.h"
+#include "tests/support/exposition.h"
 
 enum { DIM = 4, PATIENCE_US = 20000000 };
 
@@ -224,6 +227,54 @@ static void find_77(struct front *f, struct uuid shard)
 	assert_int_equal(ask(f, &r, one_hit_of_item_77), STATUS_OK);
 }
 
+/* What the file in the worker's folder says. */
+static double metric(const char *name, const char *labels)
+{
+	struct io *io = NULL;
+	struct exposition e;
+	struct report why = {0};
+	uint8_t *text;
+	size_t size;
+
+	assert_int_equal(io_posix_open(folder, &io, &why), STATUS_OK);
+	assert_int_equal(io_slurp(io, METRICS_FILE_NAME, 1 << 20, &text, &size), STATUS_OK);
+	io_posix_close(&io);
+	exposition_read(&e, (const char *)text, size);
+	double value = exposition_value(&e, name, labels);
+	exposition_release(&e);
+	free(text);
+	return value;
+}
+
+static void clean_stop_leaves_the_true_numbers_of_this_life(void **state)
+{
+	struct front f;
+	struct uuid shard = uuid_new();
+	char who[UUID_TEXT_SIZE + 16] = "worker=";
+
+	front_open(&f);
+	pid_t child = spawn(NULL, f.endpoint);
+	welcome(&f);
+	uuid_text(f.worker, who + strlen(who));
+	struct cluster_request open = open_of(shard), build = {.kind = CLUSTER_BUILD, .build = {.shard = shard, .epoch = 1, .trees = 1, .seed = 1}};
+	assert_int_equal(ask(&f, &open, NULL), STATUS_OK);
+	assert_int_equal(put_77(&f, shard), STATUS_OK);
+	assert_int_equal(ask(&f, &build, NULL), STATUS_OK);
+	assert_int_equal(put_77(&f, shard), STATUS_OK);
+	for (int i = 0; i < 3; i++) find_77(&f, shard);
+	assert_int_equal(stop(child), 0);
+	assert_true(metric("grove_worker_queries_total", who) == 3);
+	assert_true(metric("grove_worker_candidates_total", who) >= 3);
+	assert_true(metric("grove_worker_search_seconds_count", who) == 3);
+	assert_true(metric("grove_worker_writes_total", "kind=upsert") == 2);
+	assert_true(metric("grove_worker_wal_sync_seconds_count", who) >= 2);
+	assert_true(metric("grove_worker_builds_total", "result=ok") == 1);
+	assert_true(metric("grove_worker_dropped_replies_total", who) == 0);
+	assert_true(metric("grove_worker_memtable_rows", who) == 1);
+	assert_true(metric("grove_worker_items", who) == 1);
+	front_close(&f);
+}
+
 static void worker_joins_serves_and_comes_back_with_its_items_however_it_ended(void **state)
 {
 	struct front f;
@@ -369,6 +420,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(worker_joins_serves_and_comes_back_with_its_items_however_it_ended, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(clean_stop_leaves_the_true_numbers_of_this_life, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(coordinator_of_another_cluster_is_refused, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(folder_serves_one_process_at_a_time, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(wrong_usage_ends_with_2, make_folder, remove_folder),

@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "common/check.h"
+#include "common/clock.h"
 #include "worker/store/store_path.h"
 #include "worker/store/wal_replay.h"
 
@@ -28,6 +29,7 @@ struct wal {
 	struct buf pending;
 	bool ended;    /* the last record on disk is an end mark */
 	bool poisoned;
+	struct histogram *sync_seconds; /* or NULL */
 };
 
 static bool file_path(const struct wal *w, uint64_t first, char out[STORE_PATH_MAX])
@@ -47,12 +49,14 @@ static enum status stopped(struct report *report, const struct wal *w)
 static enum status file_sync(struct wal *w)
 {
 	enum status status = STATUS_OK;
+	uint64_t begin = clock_us();
 
 	w->io->ops->phase(w->io, IO_PHASE_WAL_SYNC);
 #ifndef GROVE_PLANT_NO_SYNC /* without it the power-cut test must fail: that is how we know that it would notice */
 	status = w->io->ops->sync(w->io, w->file);
 #endif
 	w->io->ops->phase(w->io, IO_PHASE_IDLE);
+	if (w->sync_seconds) histogram_observe(w->sync_seconds, clock_us() - begin);
 	return status;
 }
 
@@ -308,6 +312,8 @@ enum status wal_commit(struct wal *w, struct report *report)
 		return report_set(report, status, "no space for the log in %s: free some, writes then go on by themselves", w->dir);
 	return report_set(report, STATUS_IO, "the log in %s could not be %s, the shard stops: %s", w->dir, step, why);
 }
+
+void wal_watch_syncs(struct wal *w, struct histogram *seconds) { w->sync_seconds = seconds; }
 
 uint64_t wal_next(const struct wal *w)
 {

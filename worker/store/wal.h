@@ -26,6 +26,7 @@
 #define STORE_WAL_H
 
 #include "common/io.h"
+#include "common/metrics.h"
 #include "common/uuid.h"
 #include "common/vec.h"
 
@@ -68,6 +69,8 @@ MUST_CHECK enum status wal_append(struct wal *wal, const struct wal_record *r);
 /* All appended records are durable when this returns STATUS_OK. On any other status none of them may be acknowledged, nothing
  * waits any more, and wal_next is what it was after the last commit. STATUS_DISK_FULL: certainly not applied; else unknown. */
 MUST_CHECK enum status wal_commit(struct wal *wal, struct report *report);
+/* From now on the duration of each sync of records is observed there; NULL: nowhere. */
+void wal_watch_syncs(struct wal *wal, struct histogram *seconds);
 void wal_discard(struct wal *wal); /* forget what was appended since the last commit */
 uint64_t wal_next(const struct wal *wal); /* the sequence that the next append must bear */
 uint64_t wal_durable(const struct wal *wal);
