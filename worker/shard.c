@@ -107,11 +107,20 @@ struct segment_bytes place_key(const struct place *p)
 	return p->memtable ? memtable_key(p->memtable->table, p->row) : segment_key(p->segment->segment, p->row);
 }
 
+/* A delete by key leaves an item alone that another key, or none, put under the same id: that is another item, as it is to a get. */
+static bool another_item(const struct wal_record *r, const struct place *p)
+{
+	if (r->kind != WAL_DELETE || !r->key_size || !p->found) return false;
+	struct segment_bytes key = place_key(p);
+	return key.size != r->key_size || memcmp(key.bytes, r->key, key.size) != 0;
+}
+
 int shard_apply(struct view *v, const struct wal_record *r)
 {
 	struct memtable *active = v->memtables[v->memtable_count - 1]->table;
 	struct place old = shard_locate(v, r->id);
 
+	if (another_item(r, &old)) return 0;
 	if (r->kind == WAL_UPSERT)
 		memtable_append(active, r->id, r->sequence, r->vector, (struct segment_bytes){r->key, r->key_size}, (struct segment_bytes){r->payload, r->payload_size});
 	else if (old.found)

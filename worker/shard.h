@@ -58,7 +58,8 @@ struct shard_write {
 	uint8_t *results;       /* the caller's, [items.n], enum item_result */
 	uint64_t out_epoch, out_sequence;
 };
-/* Never blocks. An item is rejected when its key clashes with that of the same id, alone. Deleting what is not there is ok. */
+/* Never blocks. An item is rejected when its key clashes with that of the same id, alone. Deleting what is not there is ok,
+ * and so is a delete by key where the id's item has another key or none: it stays. */
 void shard_submit(struct shard *s, struct shard_write *w);
 
 /* A pinned state: what a search or get sees. Release soon; files and memory of old states live until then. */

@@ -368,9 +368,10 @@ static void send_key(struct hall *h, uint32_t i, uint64_t id, enum write_kind ki
 static void keys_clash_with_what_came_before_whether_it_waited_or_not(void **state)
 {
 	static const struct { enum write_kind kind; const char *key; enum item_result result; } steps[] = {
-		{WRITE_UPSERT, "a", ITEM_OK}, {WRITE_UPSERT, "b", ITEM_REJECTED}, {WRITE_DELETE, NULL, ITEM_OK}, {WRITE_UPSERT, "b", ITEM_OK},
+		{WRITE_UPSERT, "a", ITEM_OK}, {WRITE_DELETE, "b", ITEM_OK}, {WRITE_UPSERT, "b", ITEM_REJECTED}, {WRITE_DELETE, NULL, ITEM_OK}, {WRITE_UPSERT, "b", ITEM_OK},
 		{WRITE_UPSERT, "a", ITEM_REJECTED}, {WRITE_UPSERT, NULL, ITEM_OK}, {WRITE_UPSERT, "c", ITEM_OK}, {WRITE_UPSERT, "c", ITEM_OK},
-		{WRITE_DELETE, NULL, ITEM_OK}, {WRITE_DELETE, NULL, ITEM_OK}, {WRITE_UPSERT, "d", ITEM_OK}, {WRITE_UPSERT, "c", ITEM_REJECTED}};
+		{WRITE_DELETE, NULL, ITEM_OK}, {WRITE_DELETE, NULL, ITEM_OK}, {WRITE_UPSERT, "d", ITEM_OK}, {WRITE_UPSERT, "c", ITEM_REJECTED},
+		{WRITE_DELETE, "d", ITEM_OK}, {WRITE_UPSERT, "e", ITEM_OK}, {WRITE_DELETE, "d", ITEM_OK}};
 	enum { STEPS = sizeof(steps) / sizeof(*steps) };
 
 	/* `together` of them wait in one group, from each place on. */
@@ -392,7 +393,9 @@ static void keys_clash_with_what_came_before_whether_it_waited_or_not(void **sta
 				if (h->slots[1 + i].result != steps[i].result) fprintf(stderr, "step %u of %u together, id %llu\n", i, together, (unsigned long long)id);
 				assert_int_equal(h->slots[1 + i].result, steps[i].result);
 			}
-			assert_true(fixture_has_key(&h->f, id, "d"));
+			assert_true(fixture_has_key(&h->f, id, "e"));
+			fixture_reopen(&h->f, together % 2);
+			assert_true(fixture_has_key(&h->f, id, "e"));
 			hall_close(h);
 		}
 }
