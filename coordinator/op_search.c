@@ -177,15 +177,13 @@ static void search_fan_out(struct core *c, struct pending *p, const struct map_i
 	struct search *s = p->state;
 	struct route route = {0};
 	struct report report = {.status = STATUS_OK};
-	struct cluster_search what = {.spec = s->spec, .nq = s->nq, .dtype = dtype, .dim = s->index.dim, .vectors = vectors};
-	uint32_t search_k = s->spec.search_k ? s->spec.search_k : route_search_k(s->spec.k, s->index.trees);
+	struct cluster_search what = {.spec = route_effort(&s->spec, s->index.trees, s->index.shards), .nq = s->nq, .dtype = dtype, .dim = s->index.dim, .vectors = vectors};
 	struct uuid *shards = calloc(s->index.shards, sizeof(*shards));
 	report.status = shards ? route_all(index, &c->members, &route) : STATUS_NO_MEMORY;
 	if (report.status == STATUS_OK) report.status = memory_reserve(c, s, route.group_count, &report);
 	if (report.status == STATUS_OK) report.status = parts_make(s, index, &route);
 	if (report.status == STATUS_OK) report.status = pending_round(&c->pending, p, CLUSTER_SEARCH, route.group_count);
 	if (report.status == STATUS_OK) {
-		what.spec.search_k = s->spec.mode == SEARCH_EXACT ? 0 : route_budget(search_k, s->spec.k, s->index.shards);
 		for (uint32_t i = 0; i < route.group_count; i++) part_ask(c, p, i, index, &route.groups[i], &what, shards);
 		pending_settle(c, p);
 	} else {

@@ -1,6 +1,7 @@
 /* route.c - see route.h. */
 #include "coordinator/route.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,4 +90,21 @@ uint32_t route_search_k(uint32_t k, uint32_t trees)
 {
 	uint64_t product = (uint64_t)k * trees;
 	return product > SEARCH_K_MAX ? (uint32_t)SEARCH_K_MAX : (uint32_t)product;
+}
+
+uint32_t route_tune_k(uint32_t k, uint32_t shards)
+{
+	double share = (double)k / shards, most = ceil(share + 3 * sqrt(share));
+	return shards == 1 || most > k ? k : (uint32_t)most;
+}
+
+struct search_spec route_effort(const struct search_spec *spec, uint32_t trees, uint32_t shards)
+{
+	struct search_spec each = *spec;
+	uint32_t search_k = spec->search_k ? spec->search_k : route_search_k(spec->k, trees);
+	bool by_recall = spec->mode == SEARCH_GRAPH && !spec->search_k;
+	if (by_recall && spec->recall == 0) each.recall = EFFORT_RECALL_DEFAULT;
+	each.search_k = by_recall || spec->mode == SEARCH_EXACT ? 0 : route_budget(search_k, spec->k, shards);
+	each.tune_k = route_tune_k(spec->k, shards);
+	return each;
 }

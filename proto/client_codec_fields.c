@@ -13,7 +13,7 @@ const char *const op_names[CLIENT_OP_COUNT] = {
 	[CLIENT_DESCRIBE] = "describe", [CLIENT_UPSERT] = "upsert", [CLIENT_DELETE] = "delete", [CLIENT_GET] = "get",
 	[CLIENT_BUILD] = "build", [CLIENT_SEARCH] = "search", [CLIENT_STATUS] = "status",
 };
-const char *const mode_names[2] = {[SEARCH_FOREST] = "forest", [SEARCH_EXACT] = "exact"};
+const char *const mode_names[3] = {[SEARCH_FOREST] = "forest", [SEARCH_EXACT] = "exact", [SEARCH_GRAPH] = "graph"};
 const char *const dtype_names[3] = {[DTYPE_F32] = "f32", [DTYPE_U8] = "u8", [DTYPE_BITS] = "bits"};
 const char *const metric_names[METRIC_COUNT] = {
 	[METRIC_ANGULAR] = "angular", [METRIC_EUCLIDEAN] = "euclidean", [METRIC_MANHATTAN] = "manhattan",

@@ -16,7 +16,8 @@
 	X(REPLICAS, replicas) X(TREES, trees) X(SEED, seed) X(N, n) X(DTYPE, dtype) X(PAYLOADS, payloads) X(KEYS, keys) \
 	X(K, k) X(MODE, mode) X(SEARCH_K, search_k) X(WITH_PAYLOAD, with_payload) X(NQ, nq) X(BY_ID, by_id)            \
 	X(MIN_COVERAGE, min_coverage) X(OK, ok) X(ERROR, error) X(MESSAGE, message) X(VERSION, version)                \
-	X(SERVER, server) X(TOKENS, tokens) X(TOTAL, total) X(MISSING, missing)
+	X(SERVER, server) X(TOKENS, tokens) X(TOTAL, total) X(MISSING, missing)                                          \
+	X(RECALL, recall)
 
 enum field {
 #define FIELD_ENUM(name, key) FIELD_##name,
@@ -43,7 +44,7 @@ MUST_CHECK enum status fields_choice(const struct fields *in, enum field f, cons
 
 /* Names on the wire, by the numbers of their enums. */
 extern const char *const op_names[CLIENT_OP_COUNT];
-extern const char *const mode_names[2];
+extern const char *const mode_names[3];
 extern const char *const dtype_names[3];
 extern const char *const metric_names[METRIC_COUNT];
 

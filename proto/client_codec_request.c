@@ -183,17 +183,20 @@ static enum status decode_effort(struct decoding *d)
 {
 	struct search_spec *s = &d->r.search.spec;
 	uint32_t nq = 1;
-	int mode = SEARCH_FOREST;
+	int mode = SEARCH_GRAPH;
 	enum status status = required_u32(d, FIELD_K, 1, UINT32_MAX, &s->k);
 
 	if (status == STATUS_OK) status = fields_u32(&d->fields, FIELD_NQ, 1, BATCH_QUERIES_MAX, &nq, d->report);
 	if (status == STATUS_OK && (uint64_t)s->k * nq > QUERY_HITS_MAX)
 		status = report_set(d->report, STATUS_LIMIT, "k %" PRIu32 " x %" PRIu32 " %s is more than %d hits per request: ask for fewer neighbours%s", s->k, nq,
 			nq == 1 ? "query" : "queries", QUERY_HITS_MAX, nq == 1 ? "" : " or send fewer queries at once");
-	if (status == STATUS_OK) status = fields_choice(&d->fields, FIELD_MODE, mode_names, 2, &mode, d->report);
+	if (status == STATUS_OK) status = fields_choice(&d->fields, FIELD_MODE, mode_names, 3, &mode, d->report);
 	if (status == STATUS_OK) status = fields_u32(&d->fields, FIELD_SEARCH_K, 0, SEARCH_K_MAX, &s->search_k, d->report);
+	if (status == STATUS_OK) status = fields_share(&d->fields, FIELD_RECALL, &s->recall, d->report);
 	if (status == STATUS_OK) status = fields_bool(&d->fields, FIELD_WITH_PAYLOAD, &s->with_payload, d->report);
 	s->mode = (enum search_mode)mode;
+	const char *fault = status == STATUS_OK ? search_effort_fault(s) : NULL;
+	if (fault) status = report_set(d->report, STATUS_BAD_REQUEST, "%s", fault);
 	d->r.search.nq = nq;
 	return status;
 }
@@ -362,8 +365,9 @@ static void put_upsert(struct fields_out *out, const struct items *items)
 static void put_search(struct fields_out *out, const struct client_request *r)
 {
 	fields_put_u64(out, FIELD_K, r->search.spec.k);
-	fields_put_choice(out, FIELD_MODE, mode_names, 2, (int)r->search.spec.mode);
-	fields_put_u64(out, FIELD_SEARCH_K, r->search.spec.search_k);
+	fields_put_choice(out, FIELD_MODE, mode_names, 3, (int)r->search.spec.mode);
+	if (r->search.spec.search_k) fields_put_u64(out, FIELD_SEARCH_K, r->search.spec.search_k);
+	if (r->search.spec.recall != 0) fields_put_float(out, FIELD_RECALL, r->search.spec.recall);
 	fields_put_bool(out, FIELD_WITH_PAYLOAD, r->search.spec.with_payload);
 	fields_put_u64(out, FIELD_NQ, r->search.nq);
 	fields_put_float(out, FIELD_MIN_COVERAGE, r->search.min_coverage);

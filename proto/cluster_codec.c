@@ -177,6 +177,8 @@ static void encode_search(struct frames *f, pb_header *h, const struct cluster_s
 	m.k = s->spec.k;
 	m.mode = (uint32_t)s->spec.mode;
 	m.search_k = s->spec.search_k;
+	m.recall = s->spec.recall;
+	m.tune_k = s->spec.tune_k;
 	m.with_payload = s->spec.with_payload;
 	m.nq = s->nq;
 	m.dtype = (uint32_t)s->dtype;
@@ -355,6 +357,20 @@ static enum status decode_build(struct decoding *d, const Grove__Cluster__Build 
 	return wire_uuid(m->shard, "the id of the shard", &d->r.build.shard, d->report);
 }
 
+static struct search_spec effort_of(const Grove__Cluster__Search *m)
+{
+	return (struct search_spec){.k = m->k, .mode = (enum search_mode)m->mode, .search_k = m->search_k, .recall = m->recall, .tune_k = m->tune_k};
+}
+
+/* In graph mode a worker has to be told the one or the other, and what the recall is meant of. */
+static bool effort_good(const Grove__Cluster__Search *m)
+{
+	struct search_spec s = effort_of(m);
+
+	if (m->mode > SEARCH_GRAPH || m->search_k > SEARCH_K_MAX || m->tune_k > m->k || search_effort_fault(&s)) return false;
+	return m->mode != SEARCH_GRAPH || m->search_k || (m->recall > 0 && m->tune_k);
+}
+
 static enum status decode_search(struct decoding *d, const Grove__Cluster__Search *m)
 {
 	struct cluster_search *s = &d->r.search;
@@ -362,12 +378,14 @@ static enum status decode_search(struct decoding *d, const Grove__Cluster__Searc
 	enum status status;
 
 	if (m->k < 1 || m->nq < 1 || m->nq > BATCH_QUERIES_MAX || (uint64_t)m->k * m->nq > QUERY_HITS_MAX) return wire_bad(d->report, "k or the number of queries");
-	if (m->mode > SEARCH_EXACT || m->search_k > SEARCH_K_MAX || m->dim < 1) return wire_bad(d->report, "the effort or the dimension");
+	if (m->dim < 1) return wire_bad(d->report, "the dimension");
+	if (!effort_good(m)) return wire_bad(d->report, "the effort");
 	if (m->shards < 1 || m->shards > SHARDS_MAX) return wire_bad(d->report, "the number of shards");
 	status = wire_rows(d->frames, d->count, 1, m->nq, m->dtype, m->dim, &s->vectors, d->report);
 	if (status == STATUS_OK) status = take_frame(d, 2, "its shards", m->shards, UUID_BYTES, &shards);
 	if (status != STATUS_OK) return status;
-	s->spec = (struct search_spec){.k = m->k, .mode = (enum search_mode)m->mode, .search_k = m->search_k, .with_payload = m->with_payload};
+	s->spec = effort_of(m);
+	s->spec.with_payload = m->with_payload;
 	s->nq = m->nq;
 	s->dtype = (enum dtype)m->dtype;
 	s->dim = m->dim;

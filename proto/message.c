@@ -35,6 +35,16 @@ bool blobs_parse(const uint8_t *frame, size_t size, uint32_t n, uint32_t max, st
 	return true;
 }
 
+const char *search_effort_fault(const struct search_spec *s)
+{
+	if (s->recall == 0) return NULL;
+	if (!(s->recall > 0 && s->recall < 1)) return "recall has to be more than 0 and less than 1: mode exact finds everything";
+	if (s->search_k) return "an effort is recall or search_k: name one of them";
+	if (s->mode == SEARCH_EXACT) return "recall is the effort of mode graph: mode exact finds everything";
+	if (s->mode == SEARCH_FOREST) return "recall is the effort of mode graph: mode forest takes search_k";
+	return NULL;
+}
+
 const char *shard_state_name(enum shard_state s)
 {
 	switch (s) {

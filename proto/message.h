@@ -43,15 +43,19 @@ struct items {
 
 enum search_mode { SEARCH_FOREST = 0, SEARCH_EXACT = 1, SEARCH_GRAPH = 2 };
 
-/* What a search costs and what it may return, the same on both wires. */
+/* What a search costs and what it may return, the same on both wires. Its effort is search_k or recall or neither. Neither: in graph mode recall
+ * EFFORT_RECALL_DEFAULT, in forest mode search_k = k x trees. The coordinator fills it in: a worker is always told one (but for exact). */
+#define EFFORT_RECALL_DEFAULT 0.95f
 struct search_spec {
 	uint32_t k;           /* >= 1, nq x k <= QUERY_HITS_MAX */
 	enum search_mode mode;
-	uint32_t search_k;    /* candidates for the whole index; 0: the default, k x trees. Ignored for exact */
-	float recall;         /* wanted, in graph mode without search_k: 0 < recall < 1; 0: not named */
-	uint32_t tune_k;      /* to a worker only: how many of the k nearest one shard may well hold; what `recall` is meant of there */
+	uint32_t search_k;    /* candidates for the whole index; 0: not named. Ignored for exact */
+	float recall;         /* the share of the true k nearest that is wanted, graph mode only: 0 < recall < 1; 0: not named */
+	uint32_t tune_k;      /* to a worker only, 1..k: how many of the k nearest one shard may well hold; what `recall` is meant of there */
 	bool with_payload;
 };
+/* NULL, or what is wrong with the effort, as a sentence. Not its budget: the two wires have their own limits. */
+const char *search_effort_fault(const struct search_spec *s);
 
 /* Coverage of one query, as one 40-byte record of the coverage frame: u32 shards, answered, failed, late; u64 items_total,
  * items_searched, candidates. (promise P8) complete iff answered == shards. `late` counts shards that gave nothing or a
@@ -221,7 +225,7 @@ struct cluster_write {
 struct cluster_get { struct uuid shard; uint32_t n; const uint8_t *ids; struct blobs keys; };
 struct cluster_build { struct uuid shard; uint64_t epoch; uint32_t trees; uint64_t seed; };
 struct cluster_search {
-	struct search_spec spec; /* search_k here is the budget of EACH shard, already split; 0 only for exact */
+	struct search_spec spec; /* search_k here is the budget of EACH shard, already split; 0 for exact, and where recall is named */
 	uint32_t nq;
 	enum dtype dtype;
 	uint32_t dim;

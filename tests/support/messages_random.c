@@ -166,7 +166,13 @@ static void spec(struct maker *m, struct index_spec *s)
 
 static struct search_spec effort(struct maker *m, uint32_t k)
 {
-	return (struct search_spec){.k = k, .mode = (enum search_mode)below(m, 2), .search_k = (uint32_t)(any_u32(m) & SEARCH_K_MAX), .with_payload = coin(m)};
+	struct search_spec s = {.k = k, .mode = (enum search_mode)below(m, 3), .search_k = (uint32_t)(any_u32(m) & SEARCH_K_MAX), .with_payload = coin(m)};
+
+	if (s.mode == SEARCH_GRAPH && below(m, 4)) {
+		s.search_k = 0;
+		s.recall = (float)from(m, 1, 9999) / 10000;
+	}
+	return s;
 }
 
 void random_client_request(struct maker *m, enum client_op op, struct client_request *ret)
@@ -361,6 +367,8 @@ static void search(struct maker *m, struct cluster_search *s)
 {
 	s->nq = from(m, 1, 6);
 	s->spec = effort(m, from(m, 1, QUERY_HITS_MAX / s->nq));
+	s->spec.tune_k = from(m, 1, s->spec.k);
+	if (s->spec.mode == SEARCH_GRAPH && s->spec.recall == 0) s->spec.search_k |= 1; /* the coordinator has filled in what was not named */
 	s->dtype = (enum dtype)below(m, 3);
 	s->dim = from(m, 1, 40);
 	s->vectors = rows(m, s->dtype, s->nq, s->dim);

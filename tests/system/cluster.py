@@ -332,9 +332,14 @@ class Client:
     def build(self, name, trees=0, timeout_ms=120000, wait=None):
         self.call("build", name, trees=trees, timeout_ms=timeout_ms, wait=wait)
 
-    def search_arguments(self, name, queries, k, exact=False, search_k=0, min_coverage=None, timeout_ms=60000):
+    def search_arguments(self, name, queries, k, exact=False, mode=None, search_k=0, recall=None, min_coverage=None, timeout_ms=60000):
+        """exact: mode exact. A search_k alone is forest's, as in Annoy; no mode and no effort at all: what the server does then."""
         dtype, dim, data, n = self.rows(name, queries)
-        arguments = dict(k=k, nq=n, dim=dim, dtype=dtype, mode="exact" if exact else "forest", search_k=search_k, timeout_ms=timeout_ms)
+        arguments = dict(k=k, nq=n, dim=dim, dtype=dtype, search_k=search_k, timeout_ms=timeout_ms)
+        mode = mode or ("exact" if exact else "forest" if search_k else None)
+        for field, value in (("mode", mode), ("recall", recall)):
+            if value is not None:
+                arguments[field] = value
         if min_coverage is not None:
             arguments["min_coverage"] = min_coverage
         return dict(op="search", index=name, frames=[data], **arguments)

@@ -161,7 +161,7 @@ static void search_in_bytes(void **state)
 	store_f32(query, 0);
 	store_f32(query + 4, 0);
 	struct client_request r = {.id = 4, .op = CLIENT_SEARCH, .timeout_ms = 1000, .index = "shoes",
-		.search = {.spec = {.k = 2, .search_k = 100}, .nq = 1, .dim = 2, .vectors = query, .min_coverage = 1}};
+		.search = {.spec = {.k = 2, .mode = SEARCH_GRAPH, .recall = 0.9375f}, .nq = 1, .dim = 2, .vectors = query, .min_coverage = 1}};
 	request("search, request", &r);
 	store_u32(counts, 2);
 	store_u64(ids, 100);

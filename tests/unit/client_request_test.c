@@ -129,7 +129,7 @@ static void fields_of_the_wrong_kind_are_refused(void **state)
 	expect(STATUS_BAD_REQUEST, "k has to be an integer", "v=1 id=1 op=search index=a k=ten dim=1", BULK(zeros(4)));
 	expect(STATUS_BAD_REQUEST, "k has to be an integer", "v=1 id=1 op=search index=a k=1.5 dim=1", BULK(zeros(4)));
 	expect(STATUS_BAD_REQUEST, "by_id has to be true or false", "v=1 id=1 op=search index=a k=1 by_id=1", BULK(zeros(8)));
-	expect(STATUS_BAD_REQUEST, "mode has to be forest or exact", "v=1 id=1 op=search index=a k=1 dim=1 mode=graph", BULK(zeros(4)));
+	expect(STATUS_BAD_REQUEST, "mode has to be forest, exact or graph", "v=1 id=1 op=search index=a k=1 dim=1 mode=tree", BULK(zeros(4)));
 	expect(STATUS_BAD_REQUEST, "dtype has to be f32, u8 or bits", "v=1 id=1 op=search index=a k=1 dim=1 dtype=f64", BULK(zeros(4)));
 	expect(STATUS_BAD_REQUEST, "metric has to be angular, euclidean, manhattan, hamming or dot", "v=1 id=1 op=create index=a dim=1 metric=cosine", NO_BULK);
 	expect(STATUS_BAD_REQUEST, "min_coverage has to be", "v=1 id=1 op=search index=a k=1 dim=1 min_coverage=1.5", BULK(zeros(4)));
@@ -293,13 +293,35 @@ static void defaults_are_those_of_the_document(void **state)
 	struct sent s;
 
 	assert_int_equal(decode_frames(&s, "v=1 id=1 op=search index=a k=3 dim=1", BULK(zeros(4))), STATUS_OK);
-	assert_true(s.r.search.nq == 1 && s.r.search.spec.mode == SEARCH_FOREST && s.r.search.spec.search_k == 0 && !s.r.search.spec.with_payload);
+	assert_true(s.r.search.nq == 1 && s.r.search.spec.mode == SEARCH_GRAPH && s.r.search.spec.search_k == 0 && s.r.search.spec.recall == 0 && !s.r.search.spec.with_payload);
 	assert_true(s.r.search.min_coverage == 1 && !s.r.search.by_id && s.r.search.dtype == DTYPE_F32 && s.r.client == 0 && s.r.timeout_ms == 10000);
 	sent_release(&s);
 	assert_int_equal(decode_frames(&s, "v=1 id=1 op=create index=a dim=1 metric=dot", NO_BULK), STATUS_OK);
 	assert_true(s.r.create.spec.shards == 0 && s.r.create.spec.replicas == 1 && s.r.create.spec.trees == 0 && s.r.create.spec.seed == 0);
 	assert_string_equal(s.r.create.spec.name, "a");
 	sent_release(&s);
+}
+
+static void an_effort_is_a_budget_or_a_recall(void **state)
+{
+	struct sent s;
+
+	assert_int_equal(decode_frames(&s, "v=1 id=1 op=search index=a k=1 dim=1 recall=0.875", BULK(zeros(4))), STATUS_OK);
+	assert_true(s.r.search.spec.mode == SEARCH_GRAPH && s.r.search.spec.recall == 0.875f && s.r.search.spec.search_k == 0);
+	sent_release(&s);
+	assert_int_equal(decode_frames(&s, "v=1 id=1 op=search index=a k=1 dim=1 search_k=7 recall=0", BULK(zeros(4))), STATUS_OK);
+	assert_true(s.r.search.spec.mode == SEARCH_GRAPH && s.r.search.spec.recall == 0 && s.r.search.spec.search_k == 7);
+	sent_release(&s);
+	expect_ok("v=1 id=1 op=search index=a k=1 dim=1 mode=graph recall=0.999", BULK(zeros(4)));
+	expect_ok("v=1 id=1 op=search index=a k=1 dim=1 mode=exact search_k=7", BULK(zeros(4)));
+	expect(STATUS_BAD_REQUEST, "recall has to be more than 0 and less than 1", "v=1 id=1 op=search index=a k=1 dim=1 recall=1", BULK(zeros(4)));
+	expect(STATUS_BAD_REQUEST, "recall has to be a number of 0 to 1", "v=1 id=1 op=search index=a k=1 dim=1 recall=1.5", BULK(zeros(4)));
+	expect(STATUS_BAD_REQUEST, "recall has to be a number of 0 to 1", "v=1 id=1 op=search index=a k=1 dim=1 recall=-0.5", BULK(zeros(4)));
+	expect(STATUS_BAD_REQUEST, "recall has to be a number of 0 to 1", "v=1 id=1 op=search index=a k=1 dim=1 recall=high", BULK(zeros(4)));
+	expect(STATUS_BAD_REQUEST, "recall or search_k", "v=1 id=1 op=search index=a k=1 dim=1 recall=0.9 search_k=100", BULK(zeros(4)));
+	expect(STATUS_BAD_REQUEST, "mode exact finds everything", "v=1 id=1 op=search index=a k=1 dim=1 recall=0.9 mode=exact", BULK(zeros(4)));
+	expect(STATUS_BAD_REQUEST, "mode forest takes search_k", "v=1 id=1 op=search index=a k=1 dim=1 recall=0.9 mode=forest", BULK(zeros(4)));
+	expect(STATUS_BAD_REQUEST, "recall comes twice", "v=1 id=1 op=search index=a k=1 dim=1 recall=0.9 recall=0.9", BULK(zeros(4)));
 }
 
 static void the_id_is_told_even_of_a_request_that_is_refused(void **state)
@@ -332,6 +354,13 @@ static void encoders_refuse_what_decoders_would(void **state)
 	r.search.spec.mode = (enum search_mode)9;
 	assert_int_equal(client_request_encode(&r, &e, &report), STATUS_BAD_REQUEST);
 	assert_null(e.memory.bytes);
+	r.search.spec.mode = SEARCH_GRAPH;
+	r.search.spec.recall = NAN;
+	assert_int_equal(client_request_encode(&r, &e, &report), STATUS_BAD_REQUEST);
+	r.search.spec.recall = 0.5f;
+	r.search.spec.search_k = 1;
+	assert_int_equal(client_request_encode(&r, &e, &report), STATUS_BAD_REQUEST);
+	r.search.spec.recall = 0;
 	r.search.spec.mode = SEARCH_EXACT;
 	assert_int_equal(client_request_encode(&r, &e, &report), STATUS_OK);
 	encoded_release(&e);
@@ -356,6 +385,7 @@ int main(void)
 		cmocka_unit_test(the_index_decides_dimension_and_type),
 		cmocka_unit_test(a_get_whose_answer_would_not_fit_is_refused),
 		cmocka_unit_test(defaults_are_those_of_the_document),
+		cmocka_unit_test(an_effort_is_a_budget_or_a_recall),
 		cmocka_unit_test(the_id_is_told_even_of_a_request_that_is_refused),
 		cmocka_unit_test(encoders_refuse_what_decoders_would),
 	};

@@ -207,6 +207,35 @@ static enum status sent(const struct cluster_request *r, struct report *report)
 	return status;
 }
 
+static void a_worker_is_told_an_effort(void **state)
+{
+	const struct { struct search_spec spec; bool good; } efforts[] = {
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f, .tune_k = 9}, true},
+		{{.k = 9, .mode = SEARCH_GRAPH, .search_k = 1}, true},
+		{{.k = 9, .mode = SEARCH_EXACT}, true},
+		{{.k = 9, .mode = SEARCH_GRAPH}, false}, /* neither */
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f}, false}, /* of what? */
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f, .tune_k = 10}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f, .tune_k = 9, .search_k = 1}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 1, .tune_k = 9}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = -0.5f, .tune_k = 9}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = NAN, .tune_k = 9}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .search_k = 1, .recall = NAN, .tune_k = 9}, false},
+		{{.k = 9, .mode = SEARCH_EXACT, .recall = 0.95f, .tune_k = 9}, false},
+		{{.k = 9, .mode = SEARCH_FOREST, .recall = 0.95f, .tune_k = 9}, false},
+	};
+	uint8_t row[8] = {0};
+	struct uuid shard = {{1}};
+	struct report report = {0};
+
+	for (size_t i = 0; i < sizeof(efforts) / sizeof(efforts[0]); i++) {
+		struct cluster_request r = {.kind = CLUSTER_SEARCH,
+			.search = {.spec = efforts[i].spec, .nq = 1, .dim = 2, .vectors = row, .shard_count = 1, .shards = &shard}};
+		assert_int_equal(sent(&r, &report), efforts[i].good ? STATUS_OK : STATUS_BAD_REQUEST);
+		if (!efforts[i].good) assert_non_null(strstr(report.text, "the effort"));
+	}
+}
+
 static void requests_are_checked_for_meaning(void **state)
 {
 	uint8_t row[8] = {0}, id[8] = {0};
@@ -221,7 +250,7 @@ static void requests_are_checked_for_meaning(void **state)
 	r.search.spec.k = QUERY_HITS_MAX + 1;
 	assert_int_equal(sent(&r, &report), STATUS_BAD_REQUEST);
 	r.search = good;
-	r.search.spec.mode = (enum search_mode)2;
+	r.search.spec.mode = (enum search_mode)3;
 	assert_int_equal(sent(&r, &report), STATUS_BAD_REQUEST);
 	r.search = good;
 	r.search.shard_count = 0;
@@ -289,6 +318,7 @@ int main(void)
 		cmocka_unit_test(unknown_fields_are_ignored_but_not_hoarded),
 		cmocka_unit_test(a_header_that_is_too_long_is_refused),
 		cmocka_unit_test(more_than_64_mib_are_refused),
+		cmocka_unit_test(a_worker_is_told_an_effort),
 		cmocka_unit_test(requests_are_checked_for_meaning),
 		cmocka_unit_test(blobs_that_contradict_themselves_are_not_sent),
 		cmocka_unit_test(requests_and_replies_are_not_mistaken_for_each_other),
