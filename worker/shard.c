@@ -316,10 +316,18 @@ enum status shard_destroy(struct io *io, const char *dir)
 
 const struct shard_identity *shard_identity(const struct shard *s) { return &s->identity; }
 
+/* The two counters are not read at one instant, and those of two rounds of a build may meet: a beat with more than the whole would be refused. */
+static uint32_t build_permille(struct shard *s)
+{
+	uint64_t progress = atomic_load(&s->build_progress), total = atomic_load(&s->build_total);
+
+	if (!total) return 0;
+	return progress < total ? (uint32_t)(progress * 1000 / total) : 1000;
+}
+
 void shard_report(struct shard *s, struct shard_report *ret)
 {
 	struct shard_report r = {.shard = s->identity.shard, .index_id = s->identity.index_id, .number = s->identity.number, .epoch = s->identity.epoch};
-	uint64_t total = atomic_load(&s->build_total);
 
 	pthread_mutex_lock(&s->lock);
 	r.state = s->state;
@@ -327,7 +335,7 @@ void shard_report(struct shard *s, struct shard_report *ret)
 	r.sequence = s->durable;
 	r.items = s->items;
 	r.disk_bytes = s->log_bytes;
-	if (s->state == SHARD_BUILDING && total) r.progress_permille = (uint32_t)(atomic_load(&s->build_progress) * 1000 / total);
+	if (s->state == SHARD_BUILDING) r.progress_permille = build_permille(s);
 	for (uint32_t i = 0; s->view && i < s->view->memtable_count; i++) r.memory_bytes += memtable_bytes(s->view->memtables[i]->table);
 	for (uint32_t i = 0; s->view && i < s->view->segment_count; i++) {
 		const struct segment_info *info = segment_info(s->view->segments[i]->segment);

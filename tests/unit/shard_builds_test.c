@@ -303,6 +303,51 @@ static void a_build_stops_soon_wherever_the_cancel_meets_it(void **state)
 	fixture_close(&f);
 }
 
+/* ---- what is said of a build ---- */
+
+/* Asks how far the build is, before and after each piece. */
+struct watch { struct runner runner; struct shard *shard; uint32_t asked, last, backwards; };
+
+static void watch_progress(struct watch *w)
+{
+	struct shard_report said;
+
+	shard_report(w->shard, &said);
+	if (said.progress_permille < w->last) w->backwards++;
+	w->last = said.progress_permille;
+	w->asked++;
+}
+
+static void watch_run(struct runner *r, size_t n, void (*work)(void *arg, size_t i), void *arg)
+{
+	struct watch *w = (struct watch *)r; /* its first member */
+
+	for (size_t i = 0; i < n; i++) {
+		work(arg, i);
+		watch_progress(w);
+	}
+}
+
+static void progress_only_grows_and_ends_near_the_whole(void **state)
+{
+	static const uint32_t trees[] = {1, 40};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct shard_fixture f;
+		struct prng p;
+		prng_seed(&p, 12);
+		fixture_open_sim(&f, METRIC_EUCLIDEAN, DIM);
+		for (int n = 0; n < 12; n++) model_put_random(&f, &p, 100, 20000);
+		struct watch w = {.runner = {watch_run, 1}, .shard = f.shard};
+		struct series s = {.told = 1000};
+		assert_int_equal(shard_build(f.shard, trees[i], 11, &w.runner, next_of_series, &s), STATUS_OK);
+		while (!atomic_load(&s.left)) sched_yield();
+		assert_true(w.asked > 0 && w.last > 700 && w.last <= 1000);
+		assert_int_equal(w.backwards, 0);
+		fixture_close(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +356,7 @@ int main(void)
 		cmocka_unit_test(builds_may_follow_each_other_from_end_to_end),
 		cmocka_unit_test(a_build_that_fails_leaves_no_segment_behind),
 		cmocka_unit_test(what_cannot_be_removed_after_a_build_waits_for_the_next),
+		cmocka_unit_test(progress_only_grows_and_ends_near_the_whole),
 		cmocka_unit_test(a_build_stops_soon_wherever_the_cancel_meets_it),
 	};
 
