@@ -72,8 +72,10 @@ void forest_scratch_free(struct forest_scratch **s);
 MUST_CHECK enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query,
 	uint64_t budget, const struct pulse *pulse, struct forest_scratch *scratch, struct topk *top, struct search_work *work);
 
-/* The leaf of tree 0 (f->n > 0) on whose side of every plane the query lies: its first place in the order, and its rows. */
-MUST_CHECK enum status forest_descend(const struct forest_view *f, const struct rows *rows, const struct query *query,
-	struct forest_scratch *scratch, uint32_t *ret_first, uint32_t *ret_count);
+/* The leaves of tree 0 (f->n > 0) that forest_search() would inspect first if it were the only tree: at most `wanted`, in that order; their first
+ * places in the order and their numbers of rows. Returns how many through ret_count. */
+struct forest_leaf { uint32_t first, count; };
+MUST_CHECK enum status forest_leaves(const struct forest_view *f, const struct rows *rows, const struct query *query,
+	struct forest_scratch *scratch, uint32_t wanted, struct forest_leaf *ret_leaves, uint32_t *ret_count);
 
 #endif

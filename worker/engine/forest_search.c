@@ -219,20 +219,27 @@ enum status forest_search(const struct forest_view *f, const struct rows *rows, 
 	return STATUS_OK;
 }
 
-enum status forest_descend(const struct forest_view *f, const struct rows *rows, const struct query *query, struct forest_scratch *s,
-	uint32_t *ret_first, uint32_t *ret_count)
+enum status forest_leaves(const struct forest_view *f, const struct rows *rows, const struct query *query, struct forest_scratch *s,
+	uint32_t wanted, struct forest_leaf *ret_leaves, uint32_t *ret_count)
 {
 	enum status status = prepare(s, f);
 	if (status != STATUS_OK) return status;
 	const void *seen_by_planes = plane_query(f, rows, query, s);
-	uint32_t at = f->roots[0];
+	uint32_t count = 0;
 
-	while (!f->node[at].count) {
+	heap_push(s, (struct waiting){rows->metric == METRIC_HAMMING ? 0 : FLT_MAX, f->roots[0], 0});
+	while (s->heap_count > 0 && count < wanted) {
+		struct waiting w = heap_pop(s);
+		const struct forest_node *node = &f->node[w.node];
+		if (node->count) {
+			ret_leaves[count++] = (struct forest_leaf){node->left, node->count};
+			continue;
+		}
 		float left, right;
-		child_priorities(f, rows, seen_by_planes, FLT_MAX, at, &left, &right);
-		at = left > right ? f->node[at].left : f->node[at].right;
+		child_priorities(f, rows, seen_by_planes, w.priority, w.node, &left, &right);
+		heap_push(s, (struct waiting){left, node->left, 0});
+		heap_push(s, (struct waiting){right, node->right, 0});
 	}
-	*ret_first = f->node[at].left;
-	*ret_count = f->node[at].count;
+	*ret_count = count;
 	return STATUS_OK;
 }

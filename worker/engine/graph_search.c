@@ -14,6 +14,8 @@ enum {
 	RERANK_LEAST = 40,   /* rows scored exactly, or RERANK_TIMES x k if that is more */
 	RERANK_TIMES = 4,
 	PULSE_STEPS = 16,
+	DOOR_EF = 96,        /* one leaf more to enter through for so many rows of the pool: */
+	DOORS_MAX = 8,       /* where a query lies near a plane, clusters that no edge joins are not missed by those who look longer */
 	DEAD_TIMES_MAX = 8,  /* where most rows are dead the pool grows by no more than this */
 };
 
@@ -239,24 +241,26 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 	const struct pulse *pulse, struct graph_scratch *s, struct topk *top, struct search_work *work)
 {
 	size_t ef = pool_size(space, effort, top->capacity), n = 0;
-	uint32_t first, count;
-	uint64_t scored;
+	uint32_t doors = (uint32_t)(1 + ef / DOOR_EF < DOORS_MAX ? 1 + ef / DOOR_EF : DOORS_MAX), count;
+	struct forest_leaf leaves[DOORS_MAX];
+	uint64_t scored, budget = effort->budget ? effort->budget : UINT64_MAX;
 
 	if (space->graph.n == 0 || (effort->budget && effort->budget >= space->rows.n)) {
 		exact_search(&space->rows, query, 1, pulse, top, work);
 		return STATUS_OK;
 	}
 	enum status status = prepare(s, space, ef);
-	if (status == STATUS_OK) status = forest_descend(&space->forest, &space->rows, query, s->forest, &first, &count);
+	if (status == STATUS_OK) status = forest_leaves(&space->forest, &space->rows, query, s->forest, doors, leaves, &count);
 	if (status != STATUS_OK) return status;
 	struct pool pool = {.entries = s->pool, .ef = ef};
 	quant_encode_query(&space->quant, space->rows.metric, space->rows.dim, query, s->query);
 	if (except != UINT32_MAX) (void)first_meeting(s, except);
-	for (uint32_t i = first; i < first + count; i++)
-		if (first_meeting(s, i)) s->fresh[n++] = i;
+	for (uint32_t l = 0; l < count && n < budget; l++)
+		for (uint32_t i = 0; i < leaves[l].count; i++)
+			if (first_meeting(s, leaves[l].first + i)) s->fresh[n++] = leaves[l].first + i;
 	score_fresh(space, s, &pool, n);
 	scored = n;
-	if (!wander(space, s, &pool, effort->budget ? effort->budget : UINT64_MAX, pulse, &scored)) work->truncated = true;
+	if (!wander(space, s, &pool, budget, pulse, &scored)) work->truncated = true;
 	forget(s);
 	rerank(space, query, s, &pool, top);
 	work->candidates += scored;

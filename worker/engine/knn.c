@@ -99,11 +99,11 @@ static void compare_tile(const struct knn *k, struct work *w, const uint32_t *ro
 		quant_apart(&block, w->codes + (size_t)(i0 + i) * block.stride, NULL, limit, apart);
 		uint32_t worst = w->worst[i0 + i];
 		for (uint32_t j = 0; j < limit; j++) {
-			if (apart[j] < worst) {
+			if (apart[j] <= worst) {
 				offer(w, i0 + i, apart[j], rows[j0 + j]);
 				worst = w->worst[i0 + i];
 			}
-			if (apart[j] < w->worst[j0 + j]) offer(w, j0 + j, apart[j], rows[i0 + i]);
+			if (apart[j] <= w->worst[j0 + j]) offer(w, j0 + j, apart[j], rows[i0 + i]);
 		}
 	}
 }

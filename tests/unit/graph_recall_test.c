@@ -1,0 +1,212 @@
+/* What the graph finds: floors of recall for every metric, with dead rows, on data that is hard on codes, and what was predicted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <float.h>
+#include <stdio.h>
+
+#include "tests/unit/ann_fixture.h"
+
+enum { ROWS = 6000, QUERIES = 200, DIM = 32, CLUSTERS = 40, TREES = 10, K = 10 };
+static const enum metric metrics[] = {METRIC_ANGULAR, METRIC_EUCLIDEAN, METRIC_MANHATTAN, METRIC_DOT};
+
+static void both(enum metric m, struct block *b, struct block *queries)
+{
+	block_init(b, m, DIM, ROWS);
+	block_init(queries, m, DIM, QUERIES);
+	fill_clusters(b, CLUSTERS, 77, 0);
+	fill_clusters(queries, CLUSTERS, 77, 1);
+}
+
+static void every_metric_reaches_its_floor(void **state)
+{
+	/* dot: the largest products lie apart from each other, so it takes more. */
+	static const struct { uint32_t ef; double floor, dot; } floors[] = {{20, 0.95, 0.82}, {80, 0.985, 0.90}, {400, 0.999, 0.985}};
+
+	for (int m = 0; m < 4; m++) {
+		struct block b, queries;
+		struct ann_block a;
+		both(metrics[m], &b, &queries);
+		ann_block_init(&a, &b, TREES, 1, runner_inline());
+		float *truth = truth_of(&a.block, &queries, K);
+		fprintf(stderr, "%-12s", metric_name(metrics[m]));
+		for (int i = 0; i < 3; i++) {
+			struct graph_effort effort = {floors[i].ef, 0};
+			double recall = graph_recall(&a, &queries, K, truth, &effort, *state);
+			fprintf(stderr, "  %.4f at %u", recall, floors[i].ef);
+			assert_true(recall >= (metrics[m] == METRIC_DOT ? floors[i].dot : floors[i].floor));
+		}
+		fprintf(stderr, "\n");
+		free(truth);
+		ann_block_free(&a);
+		block_free(&queries);
+	}
+}
+
+static void thousands_of_dead_rows_cost_no_recall(void **state)
+{
+	for (int m = 0; m < 4; m++) {
+		struct block b, queries;
+		struct ann_block a;
+		both(metrics[m], &b, &queries);
+		ann_block_init(&a, &b, TREES, 1, runner_inline());
+		for (uint32_t r = 0; r < ROWS; r++)
+			if (r % 4) atomic_store(&a.block.dead[r], 1);
+		a.space.dead = ROWS / 4 * 3;
+		float *truth = truth_of(&a.block, &queries, K);
+		struct graph_effort effort = {80, 0};
+		assert_true(graph_recall(&a, &queries, K, truth, &effort, *state) >= (metrics[m] == METRIC_DOT ? 0.9 : 0.98));
+		free(truth);
+		ann_block_free(&a);
+		block_free(&queries);
+	}
+}
+
+/* Any scale: the range of the codes follows the data. */
+static void magnitude_does_not_matter(void **state)
+{
+	static const float scales[] = {1e-30f, 1e-10f, 1e15f};
+
+	for (int m = 0; m < 4; m++)
+		for (int i = 0; i < 3; i++) {
+			struct block b, queries;
+			struct ann_block a;
+			both(metrics[m], &b, &queries);
+			for (uint32_t r = 0; r < ROWS; r++)
+				for (uint32_t d = 0; d < DIM; d++) block_row(&b, r)[d] *= scales[i];
+			for (uint32_t r = 0; r < QUERIES; r++)
+				for (uint32_t d = 0; d < DIM; d++) block_row(&queries, r)[d] *= scales[i];
+			block_finish(&b);
+			block_finish(&queries);
+			ann_block_init(&a, &b, TREES, 1, runner_inline());
+			float *truth = truth_of(&a.block, &queries, K);
+			struct graph_effort effort = {80, 0};
+			assert_true(graph_recall(&a, &queries, K, truth, &effort, *state) >= (metrics[m] == METRIC_DOT ? 0.88 : 0.98));
+			free(truth);
+			ann_block_free(&a);
+			block_free(&queries);
+		}
+}
+
+enum { PATHOLOGIES = 9 };
+static void make_pathology(struct block *b, int kind, struct prng *p)
+{
+	for (uint32_t r = 0; r < b->rows.n; r++)
+		for (uint32_t i = 0; i < b->rows.dim; i++) {
+			float *v = &block_row(b, r)[i];
+			switch (kind) {
+			case 0: *v = 0; break;
+			case 1: *v = r % 2 ? 1.0f : -1.0f; break;
+			case 2: *v = r < 20 ? normal(p) : 1.0f; break; /* nearly all the same */
+			case 3: *v = normal(p) * 1e30f; break;
+			case 4: *v = i == 0 ? (float)r : 3.0f; break; /* constant columns */
+			case 5: *v = r == 0 ? 3e38f : normal(p); break; /* one outlier */
+			case 6: *v = r % 2 ? FLT_MAX : -FLT_MAX; break;
+			case 7: *v = r % 2 ? FLT_TRUE_MIN : -FLT_TRUE_MIN; break;
+			default: *v = ldexpf(normal(p), (int)prng_below(p, 240) - 120); break; /* every magnitude */
+			}
+		}
+	block_finish(b);
+}
+
+/* Whatever the data, a graph is whole, k hits are found, and where its efforts promise a recall, it is there: else tune_choose() says no,
+ * and the rows are scanned. */
+static void pathological_data_is_searched_and_what_is_promised_is_found(void **state)
+{
+	for (int m = 0; m < 4; m++)
+		for (int kind = 0; kind < PATHOLOGIES; kind++)
+			for (uint32_t dim = 1; dim <= 17; dim += 16) {
+				struct block b, queries;
+				struct ann_block a;
+				struct prng p;
+				struct graph_effort effort;
+				prng_seed(&p, (uint64_t)kind);
+				block_init(&b, metrics[m], dim, GRAPH_ROWS_MIN);
+				block_init(&queries, metrics[m], dim, 40);
+				make_pathology(&b, kind, &p);
+				for (uint32_t i = 0; i < 40; i++) memcpy(block_row(&queries, i), block_row(&b, i * 23), dim * sizeof(float));
+				block_finish(&queries);
+				ann_block_init(&a, &b, 3, 1, runner_inline());
+				float *truth = truth_of(&a.block, &queries, K);
+				struct graph_effort least = {K, 0};
+				(void)graph_recall(&a, &queries, K, truth, &least, *state);
+				if (tune_choose(&a.view.tune, K, 0.95f, &effort)) {
+					double recall = graph_recall(&a, &queries, K, truth, &effort, *state);
+					if (recall < 0.85) fprintf(stderr, "%s, kind %d, dim %u: %.3f at ef %u\n", metric_name(metrics[m]), kind, dim, recall, effort.ef);
+					assert_true(recall >= 0.85);
+				}
+				free(truth);
+				ann_block_free(&a);
+				block_free(&queries);
+			}
+}
+
+static void what_is_predicted_is_found(void **state)
+{
+	static const float wanted[] = {0.8f, 0.9f, 0.95f, 0.98f, 0.99f};
+	static const uint32_t ks[] = {1, 5, 10, 30, 100};
+
+	for (int m = 0; m < 4; m++) {
+		struct block b, queries;
+		struct ann_block a;
+		both(metrics[m], &b, &queries);
+		ann_block_init(&a, &b, TREES, 1, runner_inline());
+		for (int j = 0; j < 5; j++) {
+			float *truth = truth_of(&a.block, &queries, ks[j]);
+			fprintf(stderr, "%-12s k %3u:", metric_name(metrics[m]), ks[j]);
+			for (int i = 0; i < 5; i++) {
+				struct graph_effort effort = {0};
+				assert_true(tune_choose(&a.view.tune, ks[j], wanted[i], &effort));
+				double recall = graph_recall(&a, &queries, ks[j], truth, &effort, *state);
+				fprintf(stderr, "  %.2f -> %.3f (ef %u)", (double)wanted[i], recall, effort.ef);
+				/* Not less than wanted, but for chance: QUERIES x k neighbours were looked for, and as many told the curve. */
+				assert_true(recall >= (double)wanted[i] - (ks[j] == 1 ? 0.04 : 0.025));
+			}
+			fprintf(stderr, "\n");
+			free(truth);
+		}
+		ann_block_free(&a);
+		block_free(&queries);
+	}
+}
+
+static void more_recall_never_costs_less(void **state)
+{
+	static const struct tune_effort efforts[] = {{10, 100, {.7f, .6f, 0}}, {20, 150, {.9f, .8f, 0}}, {40, 220, {.95f, .92f, 0}}, {100, 500, {.99f, .98f, .9f}},
+		{200, 900, {1, .999f, .99f}}};
+	struct tune_view t = {5, efforts};
+	struct graph_effort effort;
+
+	assert_true(tune_check(&t));
+	for (uint32_t k = 1; k <= 1000; k = k * 2 + 1) {
+		uint32_t least = 0;
+		for (float recall = 0.1f; recall < 0.99f; recall += 0.01f) {
+			if (!tune_choose(&t, k, recall, &effort)) continue;
+			assert_true(effort.ef >= least && effort.ef >= k);
+			least = effort.ef;
+		}
+		assert_true(least > 0);
+	}
+	assert_true(tune_choose(&t, 10, 0.8f, &effort) && effort.ef == 20);
+	assert_true(tune_choose(&t, 10, 0.86f, &effort) && effort.ef > 20 && effort.ef < 40);
+	assert_false(tune_choose(&t, 10, 0.9995f, &effort)); /* more than was ever found */
+	struct tune_view none = {0, NULL};
+	assert_false(tune_choose(&none, 10, 0.5f, &effort));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_metric_reaches_its_floor),
+		cmocka_unit_test(thousands_of_dead_rows_cost_no_recall),
+		cmocka_unit_test(magnitude_does_not_matter),
+		cmocka_unit_test(pathological_data_is_searched_and_what_is_promised_is_found),
+		cmocka_unit_test(what_is_predicted_is_found),
+		cmocka_unit_test(more_recall_never_costs_less),
+	};
+
+	return cmocka_run_group_tests(tests, graph_scratch_setup, graph_scratch_teardown);
+}

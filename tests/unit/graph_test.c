@@ -1,0 +1,453 @@
+/* Neighbours and graph are what their plain twins say; the search does what it says with its budget, its dead and its pulse. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <float.h>
+#include <stdio.h>
+
+#include "tests/support/starve.h"
+#include "tests/unit/ann_fixture.h"
+#include "worker/engine/knn.h"
+
+enum { ROWS = 3000, DIM = 24, CLUSTERS = 20 };
+
+static struct block clusters_of(enum metric m, uint32_t n, uint64_t stream)
+{
+	struct block b;
+
+	block_init(&b, m, DIM, n);
+	fill_clusters(&b, CLUSTERS, 5, stream);
+	return b;
+}
+
+/* ---- neighbours ---- */
+
+static int by_key(const void *a, const void *b)
+{
+	knn_key x = *(const knn_key *)a, y = *(const knn_key *)b;
+	return x < y ? -1 : x > y;
+}
+
+static void first_and_count(const struct forest_view *f, uint32_t node, uint32_t *first, uint32_t *count)
+{
+	const struct forest_node *n = &f->node[node];
+
+	if (n->count) {
+		*first = n->left;
+		*count = n->count;
+		return;
+	}
+	uint32_t right_first, right_count;
+	first_and_count(f, n->left, first, count);
+	first_and_count(f, n->right, &right_first, &right_count);
+	*count += right_count;
+	if (right_first < *first) *first = right_first;
+}
+
+/* Everyone that shares the highest small enough node with `row` in tree t. */
+static void plain_group(const struct forest_view *f, uint32_t t, uint32_t row, uint32_t *first, uint32_t *count)
+{
+	const uint32_t *order = f->order + (size_t)t * f->n;
+	uint32_t node = f->roots[t], place = 0;
+
+	while (order[place] != row) place++;
+	for (;;) {
+		first_and_count(f, node, first, count);
+		if (*count <= KNN_GROUP_MAX) return;
+		first_and_count(f, f->node[node].left, first, count);
+		node = place >= *first && place < *first + *count ? f->node[node].left : f->node[node].right;
+	}
+}
+
+static void neighbours_are_the_nearest_of_all_that_share_a_group(void **state)
+{
+	static const enum metric metrics[] = {METRIC_EUCLIDEAN, METRIC_MANHATTAN};
+
+	for (int m = 0; m < 2; m++)
+		for (int same = 0; same < 2; same++) {
+			struct block b = clusters_of(metrics[m], ROWS, 0);
+			/* Many ties: all rows of a dozen kinds. */
+			for (uint32_t i = 0; same && i < ROWS; i++) memcpy(block_row(&b, i), block_row(&b, i % 12), DIM * sizeof(float));
+			struct ann_block a;
+			ann_block_init(&a, &b, 3, 1, runner_inline());
+			const struct forest_view *f = &a.view.forest;
+			knn_key *lists = calloc((size_t)ROWS * KNN_K, sizeof(*lists)), *plain = calloc((size_t)3 * KNN_GROUP_MAX, sizeof(*plain));
+			uint8_t *counts = calloc(ROWS, 1);
+			assert_true(lists && plain && counts);
+			assert_int_equal(knn_build(&a.view.codes, f, 3, runner_inline(), NULL, NULL, lists, counts), STATUS_OK);
+			for (uint32_t row = 0; row < ROWS; row += 37) {
+				size_t n = 0, unique = 0;
+				for (uint32_t t = 0; t < 3; t++) {
+					uint32_t first, count, apart;
+					plain_group(f, t, row, &first, &count);
+					for (uint32_t i = first; i < first + count; i++) {
+						uint32_t other = f->order[(size_t)t * ROWS + i];
+						quant_apart(&a.view.codes, a.view.codes.base + (size_t)row * a.view.codes.stride, &other, 1, &apart);
+						if (other != row) plain[n++] = knn_key_of(apart, other);
+					}
+				}
+				qsort(plain, n, sizeof(*plain), by_key);
+				for (size_t i = 0; i < n; i++)
+					if (unique == 0 || plain[unique - 1] != plain[i]) plain[unique++] = plain[i];
+				assert_int_equal(counts[row], unique < KNN_K ? unique : KNN_K);
+				assert_memory_equal(lists + (size_t)row * KNN_K, plain, counts[row] * sizeof(*plain));
+			}
+			free(lists);
+			free(plain);
+			free(counts);
+			ann_block_free(&a);
+		}
+}
+
+/* ---- the build ---- */
+
+static void a_forest_of_one_tree_keeps_one_and_has_a_good_graph(void **state)
+{
+	struct block b = clusters_of(METRIC_EUCLIDEAN, ROWS, 0), c = clusters_of(METRIC_EUCLIDEAN, ROWS, 0);
+	struct ann_block one, eight;
+
+	ann_block_init(&one, &b, 1, 7, runner_inline());
+	ann_block_init(&eight, &c, GRAPH_TREES_LEAST, 7, runner_inline());
+	assert_int_equal(one.view.forest.trees, 1);
+	assert_int_equal(eight.view.forest.trees, GRAPH_TREES_LEAST);
+	assert_int_equal(one.view.graph.edges, eight.view.graph.edges);
+	assert_memory_equal(one.view.graph.to, eight.view.graph.to, (size_t)one.view.graph.edges * 4);
+	ann_block_free(&one);
+	ann_block_free(&eight);
+}
+
+/* Only the edges that make rows reachable may go past the degree; ann_block_init() has checked that all rows are. */
+static void degrees_are_bounded_and_no_edge_leads_home_or_twice(void **state)
+{
+	struct block b = clusters_of(METRIC_ANGULAR, ROWS, 0);
+	struct ann_block a;
+	uint32_t past = 0;
+
+	ann_block_init(&a, &b, 10, 7, runner_inline());
+	const struct graph_view *g = &a.view.graph;
+	for (uint32_t r = 0; r < g->n; r++) {
+		uint32_t degree = g->first[r + 1] - g->first[r];
+		past += degree > GRAPH_DEGREE_MAX ? degree - GRAPH_DEGREE_MAX : 0;
+		for (uint32_t i = g->first[r]; i < g->first[r + 1]; i++) {
+			assert_int_not_equal(g->to[i], r);
+			for (uint32_t j = g->first[r]; j < i; j++) assert_int_not_equal(g->to[i], g->to[j]);
+		}
+	}
+	assert_true(past <= ROWS / 20);
+	ann_block_free(&a);
+}
+
+static void few_rows_and_bits_have_no_graph_and_are_searched_exactly(void **state)
+{
+	for (uint32_t n = 0; n <= 300; n++)
+		for (int m = 0; m < METRIC_COUNT; m += n % 10 ? METRIC_COUNT : 1) {
+			struct block b = clusters_of((enum metric)m, n, 0);
+			struct ann_block a;
+			struct hit hits[5];
+			struct topk top;
+			struct search_work work = {0};
+			struct graph_effort effort = {10, 0};
+			ann_block_init(&a, &b, 2, 7, runner_inline());
+			assert_int_equal(a.view.graph.n, 0);
+			assert_int_equal(a.view.tune.count, 0);
+			topk_init(&top, hits, 5);
+			if (n > 0) {
+				struct query q = block_query(&a.block, n / 2);
+				assert_int_equal(graph_search(&a.space, &q, &effort, UINT32_MAX, NULL, *state, &top, &work), STATUS_OK);
+			}
+			assert_int_equal(work.candidates, n);
+			assert_int_equal(top.count, n < 5 ? n : 5);
+			ann_block_free(&a);
+		}
+}
+
+struct countdown { _Atomic long left; };
+static bool stop_at_zero(void *arg)
+{
+	struct countdown *c = arg;
+	return atomic_fetch_sub(&c->left, 1) <= 0;
+}
+
+static void a_build_can_be_stopped_at_any_moment(void **state)
+{
+	struct block b = clusters_of(METRIC_EUCLIDEAN, ROWS, 0);
+	struct forest_params params = {2, 1};
+	uint32_t *new_of_old = calloc(ROWS, sizeof(*new_of_old));
+	bool whole = false;
+
+	assert_non_null(new_of_old);
+	for (long n = 0, step = 1; !whole; n += step) {
+		struct countdown countdown = {n};
+		struct pulse pulse = {stop_at_zero, &countdown};
+		_Atomic uint64_t progress = 0;
+		struct ann *a = NULL;
+		enum status status = ann_build(&b.rows, &params, runner_inline(), &progress, &pulse, new_of_old, &a);
+		whole = status == STATUS_OK;
+		assert_true(whole ? a && progress == ann_build_steps(METRIC_EUCLIDEAN, ROWS, 2) : status == STATUS_CANCELLED && !a);
+		assert_true(progress <= ann_build_steps(METRIC_EUCLIDEAN, ROWS, 2));
+		ann_free(&a);
+		if (n >= 10) step = 1 + n / 3;
+	}
+	free(new_of_old);
+	block_free(&b);
+}
+
+static void every_allocation_may_fail(void **state)
+{
+	struct block b = clusters_of(METRIC_DOT, GRAPH_ROWS_MIN, 0);
+	struct forest_params params = {2, 1};
+	uint32_t *new_of_old = calloc(GRAPH_ROWS_MIN, sizeof(*new_of_old));
+	struct ann *a;
+	long step = 1;
+
+	if (!starve_works()) skip();
+	for (long n = 0;; n += step) {
+		a = NULL;
+		starve_begin(n, n % 2);
+		enum status status = ann_build(&b.rows, &params, runner_inline(), NULL, NULL, new_of_old, &a);
+		bool starved = starve_end();
+		if (!starved) break;
+		assert_int_equal(status, STATUS_NO_MEMORY);
+		assert_null(a);
+		if (n > 20) step = 1 + n / 8;
+	}
+	assert_non_null(a);
+	for (long n = 0;; n += 1 + n / 2) {
+		starve_begin(n, n % 2);
+		enum status status = ann_tune(a, &b.rows, 1, runner_inline(), NULL);
+		bool starved = starve_end();
+		assert_int_equal(status, starved ? STATUS_NO_MEMORY : STATUS_OK);
+		if (!starved) break;
+	}
+	ann_free(&a);
+	struct ann_block whole;
+	ann_block_init(&whole, &b, 2, 1, runner_inline());
+	struct query q = block_query(&whole.block, 1);
+	struct graph_effort effort = {20, 0};
+	for (long n = 0;; n++) {
+		struct graph_scratch *scratch = NULL;
+		struct search_work work = {0};
+		struct hit hit;
+		struct topk top;
+		topk_init(&top, &hit, 1);
+		starve_begin(n, false);
+		enum status status = graph_scratch_new(&scratch);
+		if (status == STATUS_OK) status = graph_search(&whole.space, &q, &effort, UINT32_MAX, NULL, scratch, &top, &work);
+		bool starved = starve_end();
+		assert_int_equal(status, starved ? STATUS_NO_MEMORY : STATUS_OK);
+		if (starved) assert_true(top.count == 0 && work.candidates == 0 && !work.truncated);
+		if (starved && scratch) assert_int_equal(graph_search(&whole.space, &q, &effort, UINT32_MAX, NULL, scratch, &top, &work), STATUS_OK);
+		graph_scratch_free(&scratch);
+		if (!starved) break;
+	}
+	free(new_of_old);
+	ann_block_free(&whole);
+}
+
+/* ---- the search ---- */
+
+struct seen { uint32_t score, row; bool expanded; };
+
+static int by_score(const void *a, const void *b)
+{
+	const struct seen *x = a, *y = b;
+	return x->score != y->score ? (x->score < y->score ? -1 : 1) : x->row < y->row ? -1 : x->row > y->row;
+}
+
+/* graph_search() without its pool, its prefetches and its batches, to the list of rows that it would score exactly. */
+static size_t plain_search(const struct graph_space *s, const struct query *query, uint32_t ef, struct seen *seen, uint64_t *ret_scored)
+{
+	uint8_t *code = aligned_alloc(CODE_ALIGN, s->codes.stride), *met = calloc(s->rows.n, 1);
+	struct forest_scratch *scratch = NULL;
+	uint32_t count, todo[8 * 64 + 3 * 256], n = 0, doors = 1 + ef / 96;
+	struct forest_leaf leaves[8];
+	size_t have = 0, expanded;
+
+	assert_true(code && met && forest_scratch_new(&scratch) == STATUS_OK);
+	quant_encode_query(&s->quant, s->rows.metric, s->rows.dim, query, code);
+	assert_int_equal(forest_leaves(&s->forest, &s->rows, query, scratch, doors, leaves, &count), STATUS_OK);
+	for (uint32_t l = 0; l < count; l++)
+		for (uint32_t i = 0; i < leaves[l].count; i++) {
+			met[leaves[l].first + i] = 1;
+			todo[n++] = leaves[l].first + i;
+		}
+	do {
+		for (uint32_t i = 0; i < n; i++) {
+			seen[have] = (struct seen){0, todo[i], false};
+			quant_score(&s->codes, code, &todo[i], 1, &seen[have++].score);
+		}
+		qsort(seen, have, sizeof(*seen), by_score);
+		n = 0;
+		expanded = 0;
+		for (size_t i = 0; i < have && i < ef && expanded < 3; i++) {
+			if (seen[i].expanded) continue;
+			seen[i].expanded = true;
+			expanded++;
+			for (uint32_t e = s->graph.first[seen[i].row]; e < s->graph.first[seen[i].row + 1]; e++) {
+				if (met[s->graph.to[e]]) continue;
+				met[s->graph.to[e]] = 1;
+				todo[n++] = s->graph.to[e];
+			}
+		}
+	} while (expanded > 0);
+	*ret_scored = have;
+	forest_scratch_free(&scratch);
+	free(code);
+	free(met);
+	return have < ef ? have : ef;
+}
+
+static void the_search_does_what_its_plain_twin_does(void **state)
+{
+	static const enum metric metrics[] = {METRIC_ANGULAR, METRIC_EUCLIDEAN, METRIC_MANHATTAN, METRIC_DOT};
+	struct seen *seen = calloc(ROWS, sizeof(*seen));
+
+	assert_non_null(seen);
+	for (int m = 0; m < 4; m++) {
+		struct block b = clusters_of(metrics[m], ROWS, 0), queries = clusters_of(metrics[m], 20, 1);
+		struct ann_block a;
+		ann_block_init(&a, &b, 4, 7, runner_inline());
+		for (uint32_t q = 0; q < 20; q++)
+			for (uint32_t ef = 10; ef <= 110; ef += 50) {
+				struct query query = block_query(&queries, q);
+				struct graph_effort effort = {ef, 0};
+				struct hit hits[10], plain[10];
+				struct topk top, expected;
+				struct search_work work = {0};
+				uint64_t scored;
+				topk_init(&top, hits, 10);
+				topk_init(&expected, plain, 10);
+				assert_int_equal(graph_search(&a.space, &query, &effort, UINT32_MAX, NULL, *state, &top, &work), STATUS_OK);
+				size_t n = plain_search(&a.space, &query, ef, seen, &scored);
+				for (size_t i = 0; i < n && i < 40; i++)
+					topk_push(&expected, (struct hit){a.block.ids[seen[i].row], vec_raw(metrics[m], rows_row(&a.block.rows, seen[i].row),
+						a.block.norm2[seen[i].row], query.row, query.norm2, DIM)});
+				topk_sort(&top);
+				topk_sort(&expected);
+				assert_int_equal(work.candidates, scored);
+				assert_int_equal(top.count, expected.count);
+				for (size_t i = 0; i < top.count; i++) assert_true(hits[i].id == plain[i].id && hits[i].raw == plain[i].raw);
+			}
+		ann_block_free(&a);
+		block_free(&queries);
+	}
+	free(seen);
+}
+
+static void a_budget_is_kept_and_one_of_everything_is_exact(void **state)
+{
+	struct block b = clusters_of(METRIC_EUCLIDEAN, ROWS, 0), queries = clusters_of(METRIC_EUCLIDEAN, 10, 1);
+	struct ann_block a;
+
+	ann_block_init(&a, &b, 4, 7, runner_inline());
+	float *truth = truth_of(&a.block, &queries, 10);
+	for (uint64_t budget = 1; budget < ROWS; budget = budget * 3 + 1) {
+		struct graph_effort effort = {ROWS, budget};
+		(void)graph_recall(&a, &queries, 10, truth, &effort, *state);
+	}
+	struct graph_effort all = {10, ROWS};
+	assert_true(graph_recall(&a, &queries, 10, truth, &all, *state) == 1);
+	free(truth);
+	ann_block_free(&a);
+	block_free(&queries);
+}
+
+static void the_dead_and_the_excepted_lead_on_but_are_no_answer(void **state)
+{
+	struct block b = clusters_of(METRIC_EUCLIDEAN, ROWS, 0);
+	struct ann_block a;
+	struct graph_effort effort = {40, 0};
+	struct hit hits[10];
+	struct topk top;
+
+	ann_block_init(&a, &b, 4, 7, runner_inline());
+	a.space.rows.at = 9;
+	for (uint32_t r = 0; r < ROWS; r++)
+		if (r % 3) atomic_store(&a.block.dead[r], r % 2 ? 5 : 10); /* a third is dead by now, a third dies later */
+	a.space.dead = ROWS / 3;
+	for (uint32_t q = 0; q < ROWS; q += 100) {
+		struct query query = block_query(&a.block, q);
+		struct search_work work = {0};
+		topk_init(&top, hits, 10);
+		assert_int_equal(graph_search(&a.space, &query, &effort, q, NULL, *state, &top, &work), STATUS_OK);
+		assert_int_equal(top.count, 10);
+		for (size_t i = 0; i < top.count; i++) {
+			assert_int_not_equal(hits[i].id, a.block.ids[q]);
+			for (uint32_t r = 0; r < ROWS; r++)
+				if (a.block.ids[r] == hits[i].id) assert_true(rows_live(&a.space.rows, r));
+		}
+	}
+	/* All dead: nothing is found, and the search ends. */
+	for (uint32_t r = 0; r < ROWS; r++) atomic_store(&a.block.dead[r], 5);
+	a.space.dead = ROWS;
+	struct query query = block_query(&a.block, 0);
+	struct search_work work = {0};
+	topk_init(&top, hits, 10);
+	assert_int_equal(graph_search(&a.space, &query, &effort, UINT32_MAX, NULL, *state, &top, &work), STATUS_OK);
+	assert_int_equal(top.count, 0);
+	ann_block_free(&a);
+}
+
+static void a_stopped_search_says_so_and_keeps_what_it_has(void **state)
+{
+	struct block b = clusters_of(METRIC_EUCLIDEAN, ROWS, 0);
+	struct ann_block a;
+	struct hit hits[10];
+	struct topk top;
+
+	ann_block_init(&a, &b, 4, 7, runner_inline());
+	struct countdown countdown = {1};
+	struct pulse pulse = {stop_at_zero, &countdown};
+	struct search_work work = {0};
+	struct query query = block_query(&a.block, 0);
+	struct graph_effort effort = {1000, 0};
+	topk_init(&top, hits, 10);
+	assert_int_equal(graph_search(&a.space, &query, &effort, UINT32_MAX, &pulse, *state, &top, &work), STATUS_OK);
+	assert_true(work.truncated);
+	assert_int_equal(top.count, 10);
+	assert_true(work.candidates > FOREST_LEAF_MAX && work.candidates < ROWS);
+	ann_block_free(&a);
+}
+
+static void numbers_out_of_range_and_rows_out_of_reach_are_refused(void **state)
+{
+	uint32_t first[] = {0, 1, 2, 3}, to[] = {1, 2, 0};
+	struct graph_view g = {3, 3, first, to};
+
+	assert_int_equal(graph_verify(&g), STATUS_OK);
+	to[1] = 3;
+	assert_int_equal(graph_verify(&g), STATUS_CORRUPT);
+	to[1] = 0;
+	assert_int_equal(graph_verify(&g), STATUS_CORRUPT); /* 2 is not reached */
+	to[1] = 2;
+	first[1] = 4;
+	assert_int_equal(graph_verify(&g), STATUS_CORRUPT);
+	first[1] = 1;
+	first[3] = 2;
+	assert_int_equal(graph_verify(&g), STATUS_CORRUPT);
+	first[3] = 3;
+	first[0] = 1;
+	assert_int_equal(graph_verify(&g), STATUS_CORRUPT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(neighbours_are_the_nearest_of_all_that_share_a_group),
+		cmocka_unit_test(a_forest_of_one_tree_keeps_one_and_has_a_good_graph),
+		cmocka_unit_test(degrees_are_bounded_and_no_edge_leads_home_or_twice),
+		cmocka_unit_test(few_rows_and_bits_have_no_graph_and_are_searched_exactly),
+		cmocka_unit_test(a_build_can_be_stopped_at_any_moment),
+		cmocka_unit_test(every_allocation_may_fail),
+		cmocka_unit_test(the_search_does_what_its_plain_twin_does),
+		cmocka_unit_test(a_budget_is_kept_and_one_of_everything_is_exact),
+		cmocka_unit_test(the_dead_and_the_excepted_lead_on_but_are_no_answer),
+		cmocka_unit_test(a_stopped_search_says_so_and_keeps_what_it_has),
+		cmocka_unit_test(numbers_out_of_range_and_rows_out_of_reach_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, graph_scratch_setup, graph_scratch_teardown);
+}
