@@ -168,7 +168,15 @@ class Store(unittest.TestCase):
                 except cluster.Error as e:
                     self.assertEqual(e.code, "exists")
                 client.dims["second"] = (DIM, "dot")
-                self.assertEqual(set(client.upsert("second", range(10), rows[:10])), {"ok"})
+                cluster.wait_for("the second index to take items", 10, lambda: self.takes_items(client, "second", rows[:10]))
+
+    def takes_items(self, client, name, rows):
+        """An index that was there already may still be on its way to be made: it says so, and to try again."""
+        try:
+            return set(client.upsert(name, range(len(rows)), rows)) == {"ok"}
+        except cluster.Error as e:
+            self.assertEqual(e.code, "unavailable")
+            return False
 
     def is_complete(self, client, rows):
         try:
