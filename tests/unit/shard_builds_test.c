@@ -255,7 +255,7 @@ static enum status trap_map(struct io *io, struct io_file *f, const uint8_t **re
 	return trap.real->map(io, f, ret, ret_size);
 }
 
-enum { LONG_DIM = 200, LONG_ROWS = 1600, LONG_IDS = 2000, FEW = 8 };
+enum { LONG_DIM = 240, LONG_ROWS = 1200, LONG_IDS = 2000, FEW = 8 };
 
 static void a_build_stops_soon_wherever_the_cancel_meets_it(void **state)
 {
