@@ -1,5 +1,5 @@
-/* Builds back to back while several writers put and delete, readers look, builds are cancelled, the disk fills up and empties, and in every
- * other round the power goes. What must be found is known at any time: each writer owns its ids, numbers what it sends for each of them, and
+/* Builds back to back while several writers put and delete, readers look, builds are cancelled, the disk fills up and empties, memory fails,
+ * and in every other round the power goes. What must be found is known at any time: each writer owns its ids, numbers what it sends for each of them, and
  * notes what was acknowledged. A reader must find at least what was acknowledged before it looked, and nothing newer than
  * what was sent by the time that it had looked. At the end, and after the next start, every id is exactly what its last answer says. */
 #include <setjmp.h>
@@ -190,7 +190,7 @@ static void *build_for_ever(void *arg)
 
 	while (!atomic_load(&s->over)) {
 		enum status status = fixture_build_try(&s->f, 2);
-		CLAIM(s, status == STATUS_OK || status == STATUS_CANCELLED || status == STATUS_DISK_FULL || s->cut);
+		CLAIM(s, status == STATUS_OK || status == STATUS_CANCELLED || status == STATUS_DISK_FULL || status == STATUS_NO_MEMORY || s->cut);
 		if (status == STATUS_OK) atomic_fetch_add(&s->builds, 1);
 		if (status == STATUS_IO || status == STATUS_STOPPED || status == STATUS_CORRUPT) break;
 	}
@@ -218,10 +218,18 @@ static void make_trouble(struct scene *s)
 			nap_us(prng_below(&p, 2000));
 			io_sim_capacity(s->f.sim, UINT64_MAX);
 			break;
+		case 2:
+			/* Calls whose failure for want of space or memory must not stop a shard. */
+			io_sim_fail_at(s->f.sim, SIM_ONLY(SIM_OPEN) | SIM_ONLY(SIM_MAP) | SIM_ONLY(SIM_RENAME) | SIM_ONLY(SIM_REMOVE), prng_below(&p, 6),
+				prng_below(&p, 2) ? STATUS_DISK_FULL : STATUS_NO_MEMORY, false);
+			break;
 		default:
 			break;
 		}
-		if (s->cut && step == last) io_sim_cut_at(s->f.sim, prng_below(&p, 60));
+		if (!s->cut || step != last) continue;
+		io_sim_cut_at(s->f.sim, prng_below(&p, 60));
+		nap_us(20000); /* until it is met */
+		return;
 	}
 }
 
@@ -268,10 +276,8 @@ static void run_round(uint64_t seed, bool cut)
 	for (uint32_t i = 0; i < WRITERS + READERS + 1; i++) pthread_join(actors[i].thread, NULL);
 	if (!cut) check_all(s, &p);
 	shard_close(&s->f.shard, !cut && seed % 4 == 1);
-	if (cut) {
-		(void)io_sim_heal(s->f.sim);
-		io_sim_power_on(s->f.sim, seed);
-	}
+	(void)io_sim_heal(s->f.sim);
+	if (cut) io_sim_power_on(s->f.sim, seed);
 	struct report report = {0};
 	assert_int_equal(shard_open(s->f.io, "shards/one", &s->f.shard, &report), STATUS_OK);
 	check_all(s, &p);
