@@ -70,17 +70,17 @@ def ratio(ours, theirs):
 
 
 def ratios(result):
-    """Grove's modes against each peer at its best; builds against each of the peer's builds."""
+    """Grove's modes against each peer at its best; the first build of ours by each of theirs."""
     engines = [e for e in result["engines"] if e["points"]]
-    rows = [["", "against", *(f"QPS at {named(r)}" for r in RECALLS), "build CPU: ours by theirs"]]
+    rows = [["", "against", *(f"QPS at {named(r)}" for r in RECALLS), "build CPU, ours by theirs"]]
     for ours in engines:
         if not ours["name"].startswith("grove") or ours["name"] == "grove-exact":
             continue
         for theirs in engines:
             if theirs is ours:
                 continue
-            builds = [f"{a['build_cpu_s'] / b['build_cpu_s']:.3f} ({a['params']} by {b['params']})" for a in ours["builds"] for b in theirs["builds"]
-                      if b["build_cpu_s"] > 0.05]
+            seconds = ours["builds"][0]["build_cpu_s"]
+            builds = [f"{seconds / b['build_cpu_s']:.2f} ({b['params']})" for b in theirs["builds"] if b["build_cpu_s"] > 0.05]
             rows.append([ours["name"], theirs["name"], *(ratio(qps_at(ours["points"], r), qps_at(theirs["points"], r)) for r in RECALLS),
                          ", ".join(builds) or "-"])
     return markdown(rows) if len(rows) > 1 else ""

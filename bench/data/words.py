@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""words: the words of Debian's English dictionaries, about 100,000 x 100, angular: skipgram vectors that Debian's fasttext
-learns from the dictionaries' own text. 1,000 words are held out as queries. About 15 minutes of one core.
+"""words: the words of Debian's English dictionaries, about 150,000 x 100, angular: skipgram vectors that Debian's fasttext
+learns from the dictionaries' own text. 1,000 words are held out as queries. About 20 minutes of one core.
 
 fastText with one thread gives the same vectors again. With a network, the public wiki-news-300d-1M.vec (fasttext.cc) or GloVe
 instead: turn it into npy by numpy and use text.py's arguments."""
