@@ -400,6 +400,44 @@ static void keys_clash_with_what_came_before_whether_it_waited_or_not(void **sta
 		}
 }
 
+/* A write that the log takes in two pieces: the item that ends the first is not forgotten in the second. */
+static void a_write_larger_than_the_log_s_buffer_remembers_its_keys(void **state)
+{
+	enum { WIDE = 65536, RECORD = RECORD_HEADER + 1 + 4 * WIDE, FIRST = (128 << 20) / RECORD, N = FIRST + 8 }; /* item FIRST does not fit */
+	const char *full = getenv("GROVE_FULL");
+
+	if (!full || !*full) skip(); /* 700 MB */
+	struct hall *h = calloc(1, sizeof(*h));
+	uint64_t *ids = calloc(N, sizeof(*ids));
+	uint32_t *sizes = calloc(N, sizeof(*sizes));
+	uint8_t *vectors = calloc(N, WIDE), *results = calloc(N, 1);
+	char *keys = calloc(N, 1);
+	assert_true(h && ids && sizes && vectors && results && keys);
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->changed, NULL);
+	fixture_open_sim(&h->f, METRIC_EUCLIDEAN, WIDE);
+	for (uint32_t i = 0; i < N; i++) {
+		ids[i] = i == FIRST + 1 ? FIRST : i;
+		sizes[i] = 1;
+		keys[i] = i == FIRST + 1 ? 'b' : 'a';
+	}
+	struct slot *s = &h->slots[1];
+	s->hall = h;
+	s->write = (struct shard_write){.kind = WRITE_UPSERT, .epoch = EPOCH, .done = on_done, .arg = s, .results = results,
+		.items = {.n = N, .dtype = DTYPE_U8, .dim = WIDE, .ids = (const uint8_t *)ids, .vectors = vectors,
+			.keys = {N, (const uint8_t *)sizes, (const uint8_t *)keys, N}}};
+	shard_submit(h->f.shard, &s->write);
+	let_go(h, 1);
+	for (uint32_t i = 0; i < N; i++) assert_int_equal(results[i], i == FIRST + 1 ? ITEM_REJECTED : ITEM_OK);
+	assert_true(fixture_has_key(&h->f, FIRST, "a"));
+	free(ids);
+	free(sizes);
+	free(vectors);
+	free(results);
+	free(keys);
+	hall_close(h);
+}
+
 /* ---- beside a build ---- */
 
 /* A runner that keeps the build waiting before its first piece. */
@@ -519,6 +557,7 @@ int main(void)
 		cmocka_unit_test(a_clean_close_ends_the_log_with_its_mark),
 		cmocka_unit_test(bytes_are_widened_and_other_types_refused),
 		cmocka_unit_test(keys_clash_with_what_came_before_whether_it_waited_or_not),
+		cmocka_unit_test(a_write_larger_than_the_log_s_buffer_remembers_its_keys),
 		cmocka_unit_test(a_build_that_stops_the_shard_amid_a_group_makes_no_answer_untrue),
 		cmocka_unit_test(a_build_does_not_pass_for_progress_of_the_writer),
 	};
