@@ -355,7 +355,7 @@ enum status segment_sweep(struct io *io, const char *dir, const struct manifest 
 		if (!is_stray(names[i], m)) continue;
 		if (!store_path(path, dir, names[i])) status = STATUS_LIMIT;
 		else status = io->ops->remove(io, path);
-		if (status == STATUS_NOT_FOUND) status = STATUS_OK;
+		if (status == STATUS_NOT_FOUND || status == STATUS_DISK_FULL) status = STATUS_OK; /* to remove may need space: swept the next time */
 	}
 	io_names_free(&names, count);
 	return status;

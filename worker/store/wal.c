@@ -145,7 +145,10 @@ static enum status existing_open(struct wal *w, struct wal_replay *p, size_t obs
 	/* The names too: the life before may have ended between a rename (of a log file, or of the manifest that makes files obsolete) and
 	 * the folder's sync. */
 	if (status == STATUS_OK) status = w->io->ops->sync_dir(w->io, w->dir);
-	if (status == STATUS_OK) status = files_remove(w, obsolete);
+	if (status == STATUS_OK) {
+		status = files_remove(w, obsolete);
+		if (status == STATUS_DISK_FULL) status = STATUS_OK; /* to remove may need space: wal_remove_through() takes them later */
+	}
 	if (status != STATUS_OK) return report_set(p->report, status, "%s could not be made ready: %s", path, io_last_error());
 	return STATUS_OK;
 }
