@@ -1,14 +1,18 @@
 """Grove from Python: a distributed nearest-neighbour index.
 
-    client = grove.Client()                      # GROVE_ENDPOINT, else tcp://127.0.0.1:7600
-    client.create("shoes", dim=128, metric="euclidean")
+    index = grove.Index.create("shoes", dim=128, metric="euclidean")   # at GROVE_ENDPOINT, else tcp://127.0.0.1:7600
+    index.add(range(1000), X)
+    index.build()
+    ids, distances = index.search(queries, k=10)
 
 Errors are exceptions of `grove.errors`, all of them `grove.GroveError`.
 """
 from .client import Client
 from .errors import (BadRequest, Busy, Exists, GroveError, Incomplete, LimitExceeded, NotFound, OutcomeUnknown, Timeout, Unavailable,
                      WriteFailed)
+from .index import Index
+from .results import Items, SearchResult
 
 __version__ = "0.1.0"
-__all__ = ["BadRequest", "Busy", "Client", "Exists", "GroveError", "Incomplete", "LimitExceeded", "NotFound", "OutcomeUnknown", "Timeout",
-           "Unavailable", "WriteFailed", "__version__"]
+__all__ = ["BadRequest", "Busy", "Client", "Exists", "GroveError", "Incomplete", "Index", "Items", "LimitExceeded", "NotFound",
+           "OutcomeUnknown", "SearchResult", "Timeout", "Unavailable", "WriteFailed", "__version__"]

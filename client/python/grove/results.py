@@ -1,0 +1,98 @@
+"""What searches and reads give back: numpy arrays, rectangular, with what is needed to see how complete they are."""
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy
+
+from . import protocol
+from .protocol import Reply
+
+NO_ID = numpy.uint64(2**64 - 1)  # fills the places after a query's last hit
+
+
+class SearchResult:
+    """The nearest items of each query. `ids, distances = result` works.
+
+    ids: uint64 [nq x width], nearest first, equal distances by ascending id; width is the largest number of hits that a query has.
+    distances: float32, the same shape; smaller is nearer, except for `dot`.
+    counts: int64 [nq], the hits of each query. Places after them hold the id 2^64-1 and an infinite distance (for `dot`: minus infinity).
+    payloads: for each query a list of a dict or None for each hit; None if they were not asked for.
+    coverage: records [nq] with shards, answered, failed, late, items, searched and candidates (proto/CLIENT.md, "Coverage").
+    """
+
+    def __init__(self, ids: numpy.ndarray, distances: numpy.ndarray, counts: numpy.ndarray, coverage: numpy.ndarray,
+                 payloads: Optional[List[List[Optional[Dict[str, Any]]]]] = None) -> None:
+        self.ids, self.distances, self.counts, self.coverage, self.payloads = ids, distances, counts, coverage, payloads
+
+    def __iter__(self) -> Iterator[numpy.ndarray]:
+        return iter((self.ids, self.distances))
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def complete(self) -> bool:
+        """Did every shard answer every query?"""
+        return bool((self.coverage["answered"] == self.coverage["shards"]).all())
+
+    def __repr__(self) -> str:
+        return f"<SearchResult: {len(self)} queries, {int(self.counts.sum())} hits, {'complete' if self.complete else 'incomplete'}>"
+
+
+class Items(NamedTuple):
+    """Items that were read. ids: uint64 [n]; vectors: float32 [n x dim], or uint8 zeros and ones for `hamming`; found: bool [n] (the
+    vector of one that was not found is zeros); payloads and keys: n dicts or None, n bytes or None."""
+
+    ids: numpy.ndarray
+    vectors: numpy.ndarray
+    found: numpy.ndarray
+    payloads: List[Optional[Dict[str, Any]]]
+    keys: List[Optional[bytes]]
+
+
+class Hits(NamedTuple):
+    """One reply to a search, as it came: counts [nq], ids and distances end to end, coverage [nq], payloads end to end or None."""
+
+    counts: numpy.ndarray
+    ids: numpy.ndarray
+    distances: numpy.ndarray
+    coverage: numpy.ndarray
+    payloads: Optional[List[bytes]]
+
+
+def hits_of(reply: Reply) -> Hits:
+    ids = reply.array(2, "<u8")
+    payloads = protocol.unpack_strings(reply.frame(6), len(ids)) if reply.header.get("payloads") else None
+    return Hits(reply.array(1, "<u4"), ids, reply.array(3, "<f4"), reply.array(4, protocol.COVERAGE), payloads)
+
+
+def result_of(parts: Sequence[Hits], farthest: float) -> SearchResult:
+    """The parts of a search, in order, as one rectangle; `farthest` fills the places of hits that are not there."""
+    if not parts:
+        nothing = numpy.zeros((0, 0))
+        return SearchResult(nothing.astype(numpy.uint64), nothing.astype(numpy.float32), numpy.zeros(0, int),
+                            numpy.zeros(0, protocol.COVERAGE))
+    counts, ids, distances, coverage = (numpy.concatenate([part[i] for part in parts]) if len(parts) > 1 else parts[0][i] for i in range(4))
+    counts = counts.astype(numpy.int64)
+    payloads = None
+    if all(part.payloads is not None for part in parts):
+        payloads = _split([protocol.unpack_payload(p) for part in parts for p in part.payloads or ()], counts)
+    ids, distances = _rectangle(ids, distances, counts, farthest)
+    return SearchResult(ids, distances, counts, coverage, payloads)
+
+
+def _rectangle(ids: numpy.ndarray, distances: numpy.ndarray, counts: numpy.ndarray, farthest: float) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    width = int(counts.max(initial=0))
+    if (counts == width).all():
+        return ids.reshape(len(counts), width), distances.reshape(len(counts), width)
+    there = numpy.arange(width) < counts[:, None]
+    all_ids = numpy.full(there.shape, NO_ID)
+    all_distances = numpy.full(there.shape, farthest, numpy.float32)
+    all_ids[there], all_distances[there] = ids, distances
+    return all_ids, all_distances
+
+
+def _split(values: List[Any], counts: numpy.ndarray) -> List[List[Any]]:
+    ends = numpy.cumsum(counts).tolist()
+    return [values[end - count:end] for end, count in zip(ends, counts.tolist())]
