@@ -1,0 +1,187 @@
+/* codes_check.c - random rows, rows of the least and greatest values mixed, and of nothing else. */
+#include "tests/support/codes_check.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/code_kernels.h"
+#include "common/prng.h"
+
+enum { MOST_ROWS = 40, LONG_ROWS = 9, LONGEST = 65536, FARTHEST_SHIFT = 33 };
+
+/* Memory whose last byte is the last before a page without rights. */
+struct edge { uint8_t *start, *end; size_t mapped; };
+
+static struct edge edge_make(size_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), usable = (bytes + page - 1) / page * page;
+	uint8_t *start = mmap(NULL, usable + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	require(start != MAP_FAILED);
+	require(mprotect(start + usable, page, PROT_NONE) == 0);
+	return (struct edge){start, start + usable, usable + page};
+}
+
+static void edge_free(struct edge *e) { require(munmap(e->start, e->mapped) == 0); }
+
+/* A set on trial, and what it is given: `n` rows of `stride` bytes. */
+struct trial {
+	const struct code_kernels *set;
+	struct prng prng;
+	struct edge rows, query, which, plain, fast;
+	size_t stride, n;
+};
+
+static void trial_init(struct trial *t, const struct code_kernels *set, uint64_t seed, size_t longest, size_t rows)
+{
+	size_t answers = 4 * (rows + 1); /* one more, that has to stay as it is */
+
+	*t = (struct trial){.set = set};
+	prng_seed(&t->prng, seed);
+	t->rows = edge_make(longest * rows + FARTHEST_SHIFT);
+	t->query = edge_make(longest + FARTHEST_SHIFT);
+	t->which = edge_make(4 * rows);
+	t->plain = edge_make(answers);
+	t->fast = edge_make(answers);
+}
+
+static void trial_release(struct trial *t)
+{
+	edge_free(&t->rows);
+	edge_free(&t->query);
+	edge_free(&t->which);
+	edge_free(&t->plain);
+	edge_free(&t->fast);
+}
+
+enum fill { FILL_RANDOM, FILL_EXTREMES, FILL_MOST, FILL_LEAST, FILLS };
+
+static void fill(struct prng *p, uint8_t *bytes, size_t n, int least, int most, enum fill how)
+{
+	for (size_t i = 0; i < n; i++) {
+		int value = how == FILL_LEAST || (how == FILL_EXTREMES && prng_below(p, 2)) ? least : most;
+		if (how == FILL_RANDOM) value = least + (int)prng_below(p, (uint32_t)(most - least + 1));
+		bytes[i] = (uint8_t)value;
+	}
+}
+
+/* Where n answers end at the edge; the word before them is the same in both. */
+static uint32_t *answers(struct edge *e, size_t n)
+{
+	uint32_t *ret = (uint32_t *)(void *)e->end - n;
+
+	ret[-1] = 0x5eed5eed;
+	return ret;
+}
+
+static bool same(struct trial *t, const char *kernel, const uint32_t *plain, const uint32_t *fast, const char *how)
+{
+	if (!memcmp(plain - 1, fast - 1, 4 * (t->n + 1))) return true;
+	size_t row = 0;
+	while (row < t->n && plain[row] == fast[row]) row++;
+	if (row == t->n)
+		fprintf(stderr, "%s of %s writes before its first answer\n", kernel, t->set->name);
+	else
+		fprintf(stderr, "%s of %s, %zu rows of %zu bytes%s: answer %zu is %u, not %u\n", kernel, t->set->name, t->n, t->stride, how, row,
+			(unsigned)fast[row], (unsigned)plain[row]);
+	return false;
+}
+
+/* Any rows, some of them twice running, the last one surely among them. */
+static const uint32_t *some_rows(struct trial *t)
+{
+	uint32_t *which = (uint32_t *)(void *)t->which.end - t->n;
+
+	for (size_t i = 0; i < t->n; i++) which[i] = i > 0 && !prng_below(&t->prng, 4) ? which[i - 1] : prng_below(&t->prng, (uint32_t)t->n);
+	if (t->n > 0) which[prng_below(&t->prng, (uint32_t)t->n)] = (uint32_t)t->n - 1;
+	return which;
+}
+
+static bool kernels_agree(struct trial *t, enum fill query_fill, enum fill row_fill)
+{
+	const struct code_kernels *plain_set = &code_kernels_scalar, *set = t->set;
+	uint8_t *query = t->query.end - t->stride, *rows = t->rows.end - t->n * t->stride;
+	uint32_t *plain = answers(&t->plain, t->n), *fast = answers(&t->fast, t->n);
+	size_t stride = t->stride, n = t->n;
+	bool agree = true;
+
+	fill(&t->prng, rows, n * stride, 0, CODE_MAX, row_fill);
+	for (int gathered = 0; gathered < 2 && agree; gathered++) {
+		const uint32_t *which = gathered ? some_rows(t) : NULL;
+		const char *how = gathered ? ", gathered" : "";
+		fill(&t->prng, query, stride, 0, CODE_MAX, query_fill);
+		plain_set->l2(query, rows, stride, which, n, plain);
+		set->l2(query, rows, stride, which, n, fast);
+		agree = same(t, "l2", plain, fast, how);
+		plain_set->l1(query, rows, stride, which, n, plain);
+		set->l1(query, rows, stride, which, n, fast);
+		agree = same(t, "l1", plain, fast, how) && agree;
+		fill(&t->prng, query, stride, -CODE_MAX, CODE_MAX, query_fill);
+		plain_set->dot((const int8_t *)query, rows, stride, which, n, (int32_t *)plain);
+		set->dot((const int8_t *)query, rows, stride, which, n, (int32_t *)fast);
+		agree = same(t, "dot", plain, fast, how) && agree;
+	}
+	return agree;
+}
+
+bool codes_check_rows(const struct code_kernels *set, uint64_t seed)
+{
+	struct trial t;
+	bool agree = true;
+
+	trial_init(&t, set, seed, 1024, MOST_ROWS);
+	for (t.stride = CODE_ALIGN; t.stride <= 1024 && agree; t.stride += CODE_ALIGN)
+		for (t.n = 0; t.n <= MOST_ROWS && agree; t.n++) agree = kernels_agree(&t, FILL_RANDOM, t.n % 3 ? FILL_RANDOM : FILL_EXTREMES);
+	trial_release(&t);
+	return agree;
+}
+
+bool codes_check_long_rows(const struct code_kernels *set, uint64_t seed)
+{
+	static const size_t strides[] = {4096, 10048, 32768, LONGEST};
+	struct trial t;
+	bool agree = true;
+
+	trial_init(&t, set, seed, LONGEST, LONG_ROWS);
+	for (size_t s = 0; s < sizeof(strides) / sizeof(strides[0]) && agree; s++) {
+		t.stride = strides[s];
+		for (t.n = LONG_ROWS - 4; t.n <= LONG_ROWS && agree; t.n += 4)
+			for (int how = 0; how < FILLS * FILLS && agree; how++) agree = kernels_agree(&t, how / FILLS, how % FILLS);
+	}
+	trial_release(&t);
+	return agree;
+}
+
+static bool bits_agree(struct trial *t, size_t shift, enum fill how)
+{
+	uint8_t *query = t->query.end - t->stride - shift, *rows = t->rows.end - t->n * t->stride - shift;
+	uint32_t *plain = answers(&t->plain, t->n), *fast = answers(&t->fast, t->n);
+
+	fill(&t->prng, query, t->stride, 0, 255, how == FILL_LEAST ? FILL_MOST : FILL_RANDOM);
+	fill(&t->prng, rows, t->n * t->stride, 0, 255, how);
+	code_kernels_scalar.bits(query, rows, t->stride, t->n, plain);
+	t->set->bits(query, rows, t->stride, t->n, fast);
+	return same(t, "bits", plain, fast, "");
+}
+
+bool codes_check_bits(const struct code_kernels *set, uint64_t seed)
+{
+	static const size_t shifts[] = {0, 1, 4, 8, FARTHEST_SHIFT};
+	struct trial t;
+	bool agree = true;
+
+	trial_init(&t, set, seed, 1024, MOST_ROWS);
+	for (t.stride = 8; t.stride <= 1024 && agree; t.stride += t.stride < 288 ? 8 : 184)
+		for (t.n = 0; t.n <= MOST_ROWS && agree; t.n++)
+			for (size_t s = 0; s < sizeof(shifts) / sizeof(shifts[0]) && agree; s++)
+				agree = bits_agree(&t, shifts[s], (t.n + s) % 5 ? FILL_RANDOM : FILL_LEAST);
+	trial_release(&t);
+	trial_init(&t, set, seed, LONGEST, LONG_ROWS);
+	t.stride = LONGEST;
+	for (t.n = 1; t.n <= LONG_ROWS && agree; t.n++) agree = bits_agree(&t, t.n % 2, t.n % 3 ? FILL_RANDOM : FILL_LEAST);
+	trial_release(&t);
+	return agree;
+}
