@@ -87,7 +87,8 @@ enum grove_metric { GROVE_ANGULAR = 0, GROVE_EUCLIDEAN = 1, GROVE_MANHATTAN = 2,
  * bit first, unused bits zero). A hamming index takes bits, the others floats or bytes. Rows follow each other without gaps. */
 enum grove_dtype { GROVE_F32 = 0, GROVE_U8 = 1, GROVE_BITS = 2 };
 
-enum grove_mode { GROVE_FOREST = 0, GROVE_EXACT = 1 };
+/* How built segments are searched: along their graph of near neighbours, comparing with every item, or through the leaves of their trees, as Annoy. */
+enum grove_mode { GROVE_GRAPH = 0, GROVE_EXACT = 1, GROVE_FOREST = 2 };
 enum grove_outcome { GROVE_ITEM_OK = 0, GROVE_ITEM_REJECTED = 1, GROVE_ITEM_UNKNOWN = 2 };
 enum grove_shard_state { GROVE_SHARD_OPENING = 0, GROVE_SHARD_SERVING = 1, GROVE_SHARD_BUILDING = 2, GROVE_SHARD_STOPPED = 3, GROVE_SHARD_MISSING = 4 };
 enum grove_worker_state { GROVE_WORKER_ALIVE = 0, GROVE_WORKER_SUSPECT = 1, GROVE_WORKER_DEAD = 2 };
@@ -120,7 +121,8 @@ typedef struct grove_items {
 	grove_blobs keys;     /* each 1 to 255 bytes: the item's id is then the hash of its key, and ids[i] is not looked at */
 } grove_items;
 
-/* At most 4,096 queries, queries x k at most 1,048,576, and 16 MiB in one request. */
+/* At most 4,096 queries, queries x k at most 1,048,576, and 16 MiB in one request. An effort is recall or search_k; named together, or recall in
+ * another mode than graph, they are GROVE_BAD_REQUEST. Neither: recall 0.95, in forest mode search_k = k x trees. */
 typedef struct grove_search_args {
 	uint32_t queries;
 	uint32_t dim;          /* with `vectors` */
@@ -129,7 +131,8 @@ typedef struct grove_search_args {
 	const uint64_t *ids;   /* ids of stored items to search near. Exactly one of the two is not NULL */
 	uint32_t k;            /* at least 1 */
 	uint32_t mode;         /* enum grove_mode */
-	uint32_t search_k;     /* forest: how many candidates to inspect in the whole index; 0: k x trees */
+	uint32_t search_k;     /* graph, forest: how many candidates to score in the whole index; 0: not named */
+	float recall;          /* graph: the share of the true k nearest that is wanted, more than 0 and less than 1; 0: not named */
 	uint32_t with_payload; /* not 0: hits come with their payloads */
 	float min_coverage;    /* 0 to 1: share of the shards below which an answer is GROVE_INCOMPLETE; 0: all; below 0: none needed */
 } grove_search_args;

@@ -157,19 +157,23 @@ int grove_get_submit(grove_client *c, const char *index, const uint64_t *ids, ui
 	return ids_submit(c, CLIENT_GET, index, ids, count, ret);
 }
 
+static const enum search_mode modes[] = {[GROVE_GRAPH] = SEARCH_GRAPH, [GROVE_EXACT] = SEARCH_EXACT, [GROVE_FOREST] = SEARCH_FOREST};
+
 int grove_search_submit(grove_client *c, const char *index, const grove_search_args *args, grove_ticket *ret)
 {
 	struct client_request r;
 	enum status status = request_begin(c, &r, CLIENT_SEARCH, index);
 	if (status != STATUS_OK) return status;
 	if (!args->vectors == !args->ids) return client_fail(c, STATUS_USAGE, "a search needs either vectors or ids");
-	if (args->mode > SEARCH_EXACT) return client_fail(c, STATUS_UNSUPPORTED, "there is no search mode %u", args->mode);
+	if (args->mode >= sizeof(modes) / sizeof(modes[0]))
+		return client_fail(c, STATUS_UNSUPPORTED, "there is no search mode %u: GROVE_GRAPH, GROVE_EXACT and GROVE_FOREST are", args->mode);
 	if (args->vectors && args->dtype > DTYPE_BITS)
 		return client_fail(c, STATUS_USAGE, "there is no element type %u", args->dtype);
 	if (!(args->min_coverage <= 1)) return client_fail(c, STATUS_USAGE, "min_coverage is 0 to 1");
 	r.search.spec = (struct search_spec){.k = args->k,
-		.mode = (enum search_mode)args->mode,
+		.mode = modes[args->mode],
 		.search_k = args->search_k,
+		.recall = args->recall,
 		.with_payload = args->with_payload != 0};
 	r.search.nq = args->queries;
 	r.search.by_id = args->ids != NULL;

@@ -38,7 +38,8 @@ struct server {
 	char endpoint[64];
 	_Atomic int behaviour;
 	_Atomic int stop, requests;
-	_Atomic uint32_t last_timeout_ms;
+	_Atomic uint32_t last_timeout_ms, last_mode, last_search_k;
+	_Atomic float last_recall;
 	pthread_t thread;
 	char bind_to[64];
 	_Atomic int bound;
@@ -138,6 +139,11 @@ static void serve(struct server *s, struct net_socket *socket, const struct net_
 	assert_int_equal(client_request_decode(m->frames, m->count, &scratch, &r, &id, &report), STATUS_OK);
 	s->requests++;
 	s->last_timeout_ms = r.timeout_ms;
+	if (r.op == CLIENT_SEARCH) {
+		s->last_mode = r.search.spec.mode;
+		s->last_search_k = r.search.spec.search_k;
+		s->last_recall = r.search.spec.recall;
+	}
 	if (r.op == CLIENT_HELLO || (b != SILENT && b != GARBAGE && b != LATE)) {
 		answer(socket, &m->peer, &r, b);
 		if (b == TWICE) answer(socket, &m->peer, &r, b);
@@ -476,6 +482,29 @@ static void handle_comes_back_after_the_server_was_restarted(void **state)
 	server_stop(&again);
 }
 
+static void the_effort_goes_as_it_was_named(void **state)
+{
+	struct server s;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 2000);
+	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
+	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_OK);
+	assert_true(s.last_mode == SEARCH_GRAPH && s.last_search_k == 0 && s.last_recall == 0);
+	args.recall = 0.99f;
+	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_OK);
+	assert_true(s.last_mode == SEARCH_GRAPH && s.last_search_k == 0 && s.last_recall == 0.99f);
+	args.recall = 0;
+	args.search_k = 77;
+	args.mode = GROVE_FOREST;
+	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_OK);
+	assert_true(s.last_mode == SEARCH_FOREST && s.last_search_k == 77 && s.last_recall == 0);
+	args.mode = GROVE_EXACT;
+	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_OK);
+	assert_true(s.last_mode == SEARCH_EXACT);
+	grove_close(&client);
+	server_stop(&s);
+}
+
 static void wrong_calls_are_refused_before_anything_is_sent(void **state)
 {
 	struct server s;
@@ -489,6 +518,15 @@ static void wrong_calls_are_refused_before_anything_is_sent(void **state)
 	assert_int_equal(grove_search_submit(client, "x", &both, &ticket), GROVE_USAGE);
 	grove_search_args mode = {.queries = 1, .k = 1, .dim = 2, .vectors = vectors, .mode = 9};
 	assert_int_equal(grove_search_submit(client, "x", &mode, &ticket), GROVE_UNSUPPORTED);
+	const grove_search_args efforts[] = {{.recall = 1}, {.recall = -0.5f}, {.recall = NAN}, {.recall = 0.9f, .search_k = 10},
+		{.recall = 0.9f, .mode = GROVE_EXACT}, {.recall = 0.9f, .mode = GROVE_FOREST}};
+	for (size_t i = 0; i < sizeof(efforts) / sizeof(efforts[0]); i++) {
+		grove_search_args args = efforts[i];
+		args.queries = args.k = 1;
+		args.dim = 2;
+		args.vectors = vectors;
+		assert_int_equal(grove_search_submit(client, "x", &args, &ticket), GROVE_BAD_REQUEST);
+	}
 	assert_int_equal(grove_drop_submit(client, "Not/A/Name", &ticket), GROVE_BAD_REQUEST);
 	assert_int_equal(grove_drop_submit(client, NULL, &ticket), GROVE_USAGE);
 	grove_items no_vectors = {.count = 1, .dim = 2, .ids = three_ids};
@@ -545,6 +583,7 @@ int main(void)
 		cmocka_unit_test(one_past_the_bound_in_flight_is_busy_at_once),
 		cmocka_unit_test(handle_comes_back_after_the_server_was_restarted),
 		cmocka_unit_test(keys_become_ids_and_may_stand_beside_ids),
+		cmocka_unit_test(the_effort_goes_as_it_was_named),
 		cmocka_unit_test(wrong_calls_are_refused_before_anything_is_sent),
 	};
 	return cmocka_run_group_tests_name("client", tests, NULL, NULL);

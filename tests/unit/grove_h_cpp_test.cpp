@@ -9,5 +9,5 @@ int main()
 	grove_items items = {};
 	args.k = 10;
 	items.dtype = GROVE_U8;
-	return std::strcmp(grove_metric_name(GROVE_DOT), "dot") == 0 && args.mode == GROVE_FOREST && items.count == 0 ? 0 : 1;
+	return std::strcmp(grove_metric_name(GROVE_DOT), "dot") == 0 && args.mode == GROVE_GRAPH && items.count == 0 ? 0 : 1;
 }
