@@ -98,6 +98,7 @@ static const struct example search_examples[] = {
 	{"grove search points --vector '[0.5, 1, -2]' -k 3 --json", "one JSON object for the query"},
 	{"grove search clothes --queries t10k-images-idx3-ubyte.gz -k 10 --limit 10 --sheet out.png --shape 28x28",
 		"a picture of ten queries and their neighbours"},
+	{"grove search clothes --id 7 -k 10 --recall 0.99", "work harder: find 99 of 100 true neighbours"},
 	{"grove search clothes --id 7 -k 10 --exact", "compare with every item"},
 	{0, 0},
 };
@@ -109,9 +110,11 @@ static const struct option search_options[] = {
 	{"query-labels", 0, "FILE", "labels of the queries, shown with them (formats as in import --labels)", false},
 	{"limit", 0, "N", "only the first N queries of the file", false},
 	{"k", 'k', "K", "how many neighbours; default 10", false},
-	{"search-k", 0, "N", "candidates to inspect in the whole index; default k x trees", false},
-	{"exact", 0, NULL, "compare with every item", false},
-	{"mode", 0, "MODE", "how to search: forest, the default", false},
+	{"recall", 0, "R", "share of the true neighbours to find, above 0 and below 1; default 0.95", false},
+	{"search-k", 0, "N", "instead of a recall: candidates to score in the whole index", false},
+	{"mode", 0, "MODE", "graph (default), forest (Annoy's: --search-k, default k x trees) or exact", false},
+	{"exact", 0, NULL, "compare with every item: --mode exact", false},
+	{"explain", 0, NULL, "say on stderr what each query cost: mode, candidates, shards", false},
 	{"min-coverage", 0, "C", "share of the shards (0 to 1) that must answer; default 1", false},
 	{"with-payload", 0, NULL, "hits with their payloads", false},
 	{"sheet", 0, "FILE", "write queries and neighbours as a grid of images (PNG); needs --shape", false},
@@ -120,8 +123,8 @@ static const struct option search_options[] = {
 };
 
 static const struct example recall_examples[] = {
-	{"grove recall clothes --queries t10k-images-idx3-ubyte.gz -k 10 --limit 1000", "a table of effort, recall and speed"},
-	{"grove recall clothes --queries q.npy -k 10 --efforts 500,2000,10000 --json", "at chosen efforts"},
+	{"grove recall clothes --queries t10k-images-idx3-ubyte.gz -k 10 --limit 1000", "a table: recall wanted and measured, work and speed"},
+	{"grove recall clothes --queries q.npy -k 10 --mode forest --efforts 500,2000,10000 --json", "at chosen budgets, Annoy's way"},
 	{0, 0},
 };
 static const struct option recall_options[] = {
@@ -129,7 +132,10 @@ static const struct option recall_options[] = {
 	{"format", 0, "F", "the file's format; default: by its name", false},
 	{"k", 'k', "K", "how many neighbours; default 10", false},
 	{"limit", 0, "N", "only the first N queries of the file", false},
-	{"efforts", 0, "A,B,...", "values of search_k; default: k x trees, doubled", false},
+	{"mode", 0, "MODE", "graph (default) or forest", false},
+	{"efforts", 0, "A,B,...", "wanted recalls (.9,.99) or values of search_k (500,2000); default: .8 to .999, in forest mode k x trees, doubled", false},
+	{"recall", 0, "R", "this effort alone: a wanted recall", false},
+	{"search-k", 0, "N", "this effort alone: candidates to score in the whole index", false},
 	{0, 0, 0, 0, 0},
 };
 
@@ -159,9 +165,9 @@ const struct command commands[] = {
 	{"get", "NAME --id N...", "show items", get_examples, id_options, 1, ANY_NUMBER, verb_get},
 	{"delete", "NAME --id N...", "remove items", delete_examples, id_options, 1, ANY_NUMBER, verb_delete},
 	{"build", "NAME [--trees T]", "build the trees of an index", build_examples, build_options, 1, 1, verb_build},
-	{"search", "NAME (--id N | --vector JSON | --queries FILE) [-k K] [--search-k N | --exact]", "find the nearest items",
+	{"search", "NAME (--id N | --vector JSON | --queries FILE) [-k K] [--recall R | --search-k N | --exact] [--mode M]", "find the nearest items",
 		search_examples, search_options, 1, 1, verb_search},
-	{"recall", "NAME --queries FILE [-k K] [--limit N] [--efforts A,B,...]", "measure answers against exact search",
+	{"recall", "NAME --queries FILE [-k K] [--limit N] [--mode M] [--efforts A,B,...]", "measure answers against exact search",
 		recall_examples, recall_options, 1, 1, verb_recall},
 	{"list", "", "show all indexes", list_examples, no_options, 0, 0, verb_list},
 	{"describe", "NAME", "show an index and its shards", describe_examples, no_options, 1, 1, verb_describe},

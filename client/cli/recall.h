@@ -17,10 +17,4 @@ struct recall { uint64_t right, wanted; };
 void recall_add(struct recall *r, const struct truth *truth, const float *distances, uint64_t count, bool largest_first);
 double recall_ratio(const struct recall *r); /* 1 if nothing was to be found */
 
-enum { EFFORTS_MAX = 32, EFFORTS_DEFAULT_MAX = 8 };
-/* k x trees, doubled until it reaches the items or there are EFFORTS_DEFAULT_MAX of them. Returns how many. */
-uint32_t efforts_default(uint32_t k, uint32_t trees, uint64_t items, uint32_t out[EFFORTS_MAX]);
-/* "100,200,400": ascending or not, each 1 .. SEARCH_K_MAX. 0: not that. */
-uint32_t efforts_parse(const char *text, uint32_t out[EFFORTS_MAX]);
-
 #endif

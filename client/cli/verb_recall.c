@@ -1,7 +1,11 @@
-/* verb_recall.c - `grove recall`: exact answers first, then the same queries at growing efforts, each compared with the truth. */
+/* verb_recall.c - `grove recall`: exact answers first, then the same queries at growing efforts, each compared with the truth. In graph mode an
+ * effort is a wanted recall, which each segment turns into work by what it measured at its build; so the table shows what that is worth: wanted
+ * and measured side by side. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
+#include "client/cli/effort.h"
 #include "client/cli/output.h"
 #include "client/cli/progress.h"
 #include "client/cli/query_run.h"
@@ -18,7 +22,7 @@ struct measure {
 	const char *index;
 	grove_index info;
 	struct query_set queries;
-	uint32_t k;
+	uint32_t k, mode;
 	struct truth *truth; /* one for each query */
 	/* the run under way */
 	bool exact;
@@ -29,7 +33,7 @@ struct measure {
 };
 
 struct effort_row {
-	uint32_t effort;
+	struct effort effort;
 	double recall, qps, candidates;
 };
 
@@ -59,8 +63,8 @@ static bool measure_answer(void *context, uint32_t first, uint32_t count, int co
 	return true;
 }
 
-/* All queries once; effort 0: exact. */
-static bool measure_run(struct measure *m, uint32_t effort, struct effort_row *ret)
+/* All queries once; no effort: exact. */
+static bool measure_run(struct measure *m, const struct effort *effort, struct effort_row *ret)
 {
 	char label[64];
 	struct query_run run = {.session = &m->session, .index = m->index, .answer = measure_answer, .context = m};
@@ -69,16 +73,13 @@ static bool measure_run(struct measure *m, uint32_t effort, struct effort_row *r
 		.dtype = m->queries.dtype,
 		.vectors = m->queries.rows,
 		.k = m->k,
-		.mode = effort ? GROVE_FOREST : GROVE_EXACT,
-		.search_k = effort};
-	m->exact = effort == 0;
+		.mode = effort ? m->mode : GROVE_EXACT,
+		.search_k = effort ? effort->search_k : 0,
+		.recall = effort ? (float)effort->recall : 0};
+	m->exact = !effort;
 	m->recall = (struct recall){0, 0};
 	m->candidates = m->answered = 0;
-	if (effort)
-		snprintf(label, sizeof(label), "search_k %" PRIu32, effort);
-	else
-		snprintf(label, sizeof(label), "exact");
-	progress_begin(&m->bar, label, m->queries.count);
+	progress_begin(&m->bar, effort_text(run.args.mode, effort ? effort : &(struct effort){0, 0}, m->k, m->info.trees, label, sizeof(label)), m->queries.count);
 	uint64_t started = clock_us();
 	bool whole = query_run(&run);
 	double seconds = (double)(clock_us() - started) / 1e6;
@@ -87,7 +88,7 @@ static bool measure_run(struct measure *m, uint32_t effort, struct effort_row *r
 		if (m->exit_code == EXIT_OK) m->exit_code = EXIT_FAILED;
 		return false;
 	}
-	*ret = (struct effort_row){.effort = effort,
+	*ret = (struct effort_row){.effort = effort ? *effort : (struct effort){0, 0},
 		.recall = m->exact ? 1 : recall_ratio(&m->recall),
 		.qps = m->queries.count / seconds,
 		.candidates = (double)m->candidates / m->queries.count};
@@ -98,14 +99,19 @@ static void rows_json(const struct measure *m, const struct effort_row *exact, c
 {
 	fputs("{\"index\":", stdout);
 	json_string(stdout, m->index);
-	fprintf(stdout, ",\"k\":%" PRIu32 ",\"queries\":%" PRIu32 ",\"items\":%" PRIu64 ",\"exact\":{\"qps\":", m->k,
-		m->queries.count, m->info.items);
+	fprintf(stdout, ",\"k\":%" PRIu32 ",\"queries\":%" PRIu32 ",\"items\":%" PRIu64 ",\"mode\":\"%s\",\"exact\":{\"qps\":", m->k,
+		m->queries.count, m->info.items, effort_mode_name(m->mode));
 	json_float(stdout, exact->qps);
 	fputs("},\"efforts\":[", stdout);
 	for (uint32_t i = 0; i < n; i++) {
-		fprintf(stdout, "%s{\"effort\":%" PRIu32 ",\"recall\":", i ? "," : "", rows[i].effort);
+		bool wanted = rows[i].effort.recall > 0;
+		fprintf(stdout, "%s{\"effort\":", i ? "," : "");
+		json_float(stdout, wanted ? rows[i].effort.recall : rows[i].effort.search_k);
+		fputs(",\"recall\":", stdout);
 		json_float(stdout, rows[i].recall);
-		fputs(",\"predicted\":null,\"qps\":", stdout);
+		fputs(",\"predicted\":", stdout);
+		json_float(stdout, wanted ? rows[i].effort.recall : NAN); /* of a budget nothing is predicted: null */
+		fputs(",\"qps\":", stdout);
 		json_float(stdout, rows[i].qps);
 		fputs(",\"candidates\":", stdout);
 		json_float(stdout, rows[i].candidates);
@@ -116,28 +122,30 @@ static void rows_json(const struct measure *m, const struct effort_row *exact, c
 
 static void rows_print(const struct measure *m, const struct effort_row *exact, const struct effort_row *rows, uint32_t n)
 {
+	bool wanted = rows[0].effort.recall > 0;
 	char recall_name[32], items[32], queries[32];
-	const char *columns[] = {">search_k", recall_name, ">queries/s", ">candidates"};
+	const char *columns[] = {wanted ? ">wanted" : ">search_k", recall_name, ">candidates", ">queries/s"};
 	snprintf(recall_name, sizeof(recall_name), ">recall@%" PRIu32, m->k);
 	struct table *t = table_new(columns, 4);
 	for (uint32_t i = 0; i <= n; i++) {
 		const struct effort_row *row = i < n ? &rows[i] : exact;
 		char effort[32] = "exact", recall[32], qps[32], candidates[32];
-		if (i < n) count_text(row->effort, effort, sizeof(effort));
+		if (i < n && wanted) snprintf(effort, sizeof(effort), "%.7g", row->effort.recall);
+		if (i < n && !wanted) count_text(row->effort.search_k, effort, sizeof(effort));
 		snprintf(recall, sizeof(recall), "%.4f", row->recall);
 		count_text((uint64_t)(row->qps + 0.5), qps, sizeof(qps));
 		count_text((uint64_t)(row->candidates + 0.5), candidates, sizeof(candidates));
-		table_row(t, (const char *const[]){effort, recall, qps, candidates});
+		table_row(t, (const char *const[]){effort, recall, candidates, qps});
 	}
-	fprintf(stdout, "%s: %s queries against %s items, %s, %" PRIu32 " shards\n", m->index,
+	fprintf(stdout, "%s: %s queries against %s items, %s, %" PRIu32 " shards, mode %s\n", m->index,
 		count_text(m->queries.count, queries, sizeof(queries)), count_text(m->info.items, items, sizeof(items)),
-		grove_metric_name(m->info.metric), m->info.shards);
+		grove_metric_name(m->info.metric), m->info.shards, effort_mode_name(m->mode));
 	table_print(t, stdout);
 	table_free(&t);
 }
 
 /* n 0: the default efforts. */
-static int recall_run(struct measure *m, uint32_t *efforts, uint32_t n)
+static int recall_run(struct measure *m, struct effort *efforts, uint32_t n)
 {
 	struct effort_row exact, rows[EFFORTS_MAX];
 	m->truth = calloc(m->queries.count, sizeof(*m->truth));
@@ -145,10 +153,10 @@ static int recall_run(struct measure *m, uint32_t *efforts, uint32_t n)
 		output_message("out of memory for %" PRIu32 " queries", m->queries.count);
 		return EXIT_FAILED;
 	}
-	if (!measure_run(m, 0, &exact)) return m->exit_code;
-	if (n == 0) n = efforts_default(m->k, m->info.trees, m->info.items, efforts);
+	if (!measure_run(m, NULL, &exact)) return m->exit_code;
+	if (n == 0) n = efforts_default(m->mode, m->k, m->info.trees, m->info.items, efforts);
 	for (uint32_t i = 0; i < n; i++) {
-		if (!measure_run(m, efforts[i], &rows[i])) return m->exit_code;
+		if (!measure_run(m, &efforts[i], &rows[i])) return m->exit_code;
 	}
 	if (m->session.json)
 		rows_json(m, &exact, rows, n);
@@ -157,18 +165,39 @@ static int recall_run(struct measure *m, uint32_t *efforts, uint32_t n)
 	return EXIT_OK;
 }
 
+/* The efforts to try; *ret_n 0: the default ones. */
+static int recall_parse(const struct arguments *a, struct measure *m, struct effort *efforts, uint32_t *ret_n)
+{
+	const char *text = arguments_text(a, "efforts");
+	grove_search_args named = {0};
+	struct effort one;
+	uint32_t n = 0;
+	if (!arguments_u32(a, "k", 1, QUERY_HITS_MAX, &m->k)) return EXIT_USAGE;
+	if (!arguments_has(a, "queries")) return usage_error(a->command, "--queries is missing: a file of vectors");
+	int exit_code = effort_options(a, &named, &one);
+	if (exit_code != EXIT_OK) return exit_code;
+	if (named.mode == GROVE_EXACT) return usage_error(a->command, "answers are compared with those of mode exact: --mode is graph or forest");
+	if (one.recall > 0 || one.search_k) efforts[n++] = one;
+	if (n && text) return usage_error(a->command, "--efforts is a list of what --recall or --search-k name one of: give one of the three");
+	if (text && (n = efforts_parse(text, efforts)) == 0)
+		return usage_error(a->command,
+			"--efforts is a list of at most %d recalls above 0 and below 1, like .9,.99, or of budgets from 1 to %d, like 100,200,400: not '%s'",
+			EFFORTS_MAX, SEARCH_K_MAX, text);
+	if (n && named.mode == GROVE_FOREST && efforts[0].recall > 0)
+		return usage_error(a->command, "--mode forest takes budgets, like --efforts 100,200,400");
+	m->mode = named.mode;
+	*ret_n = n;
+	return EXIT_OK;
+}
+
 int verb_recall(const struct arguments *a)
 {
 	struct measure m = {.index = a->positional[0], .k = 10};
-	uint32_t efforts[EFFORTS_MAX], n = 0;
-	const char *text = arguments_text(a, "efforts");
-	if (!arguments_u32(a, "k", 1, QUERY_HITS_MAX, &m.k)) return EXIT_USAGE;
-	if (!arguments_has(a, "queries")) return usage_error(a->command, "--queries is missing: a file of vectors");
-	if (text && (n = efforts_parse(text, efforts)) == 0)
-		return usage_error(a->command,
-			"--efforts is a list of at most %d numbers from 1 to %d, like 100,200,400: not '%s'", EFFORTS_MAX,
-			SEARCH_K_MAX, text);
-	int exit_code = session_open(&m.session, a, RECALL_TIMEOUT_MS);
+	struct effort efforts[EFFORTS_MAX];
+	uint32_t n = 0;
+	int exit_code = recall_parse(a, &m, efforts, &n);
+	if (exit_code != EXIT_OK) return exit_code;
+	exit_code = session_open(&m.session, a, RECALL_TIMEOUT_MS);
 	if (exit_code == EXIT_OK) exit_code = session_index(&m.session, m.index, &m.info);
 	if (exit_code == EXIT_OK) exit_code = query_set_load(a, m.info.metric, m.info.dim, &m.queries);
 	if (exit_code != EXIT_OK) goto out;

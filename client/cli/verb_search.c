@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli/effort.h"
 #include "client/cli/output.h"
 #include "client/cli/query_run.h"
 #include "client/cli/query_set.h"
@@ -18,11 +19,22 @@ struct search {
 	const char *index;
 	struct query_set queries;
 	grove_search_args args;
-	bool with_payload;
+	struct effort effort;
+	uint32_t trees;
+	bool with_payload, explain;
 	struct search_sheet *sheet; /* NULL: none wanted */
 	uint32_t incomplete;
 	int exit_code;
 };
+
+/* What a query cost, beside its answer: on stderr, so that stdout stays data. */
+static void explain(const struct search *s, const grove_coverage *c, const char *title)
+{
+	char effort[64], candidates[32], items[32];
+	output_message("%s: %s; %s of %s items scored, %" PRIu32 " of %" PRIu32 " shards", title,
+		effort_text(s->args.mode, &s->effort, s->args.k, s->trees, effort, sizeof(effort)), count_text(c->candidates, candidates, sizeof(candidates)),
+		count_text(c->items_searched, items, sizeof(items)), c->answered, c->shards);
+}
 
 static bool search_answer(void *context, uint32_t first, uint32_t count, int code, const char *message, const grove_reply *reply)
 {
@@ -36,6 +48,7 @@ static bool search_answer(void *context, uint32_t first, uint32_t count, int cod
 	for (uint32_t q = 0; q < count; q++) {
 		char title[128];
 		query_set_title(&s->queries, first + q, title, sizeof(title));
+		if (s->explain) explain(s, &reply->hits.coverage[q], title);
 		enum status status = s->session.json ? hits_json(stdout, &reply->hits, q, first + q, s->with_payload)
 						     : hits_print(stdout, &reply->hits, q, title);
 		if (status == STATUS_OK && s->sheet) status = search_sheet_add(s->sheet, &reply->hits, q);
@@ -54,24 +67,20 @@ static bool search_answer(void *context, uint32_t first, uint32_t count, int cod
 /* The arguments that need no server. */
 static int search_parse(const struct arguments *a, struct search *s)
 {
-	const char *mode = arguments_text(a, "mode");
 	float min_coverage = 1;
 	s->args.k = 10;
 	if (!arguments_u32(a, "k", 1, QUERY_HITS_MAX, &s->args.k) ||
-		!arguments_u32(a, "search-k", 1, SEARCH_K_MAX, &s->args.search_k) ||
 		!arguments_float(a, "min-coverage", 0, 1, &min_coverage))
 		return EXIT_USAGE;
+	int exit_code = effort_options(a, &s->args, &s->effort);
+	if (exit_code != EXIT_OK) return exit_code;
 	if (arguments_has(a, "id") + arguments_has(a, "vector") + arguments_has(a, "queries") != 1)
 		return usage_error(a->command, "a search needs one of --id, --vector and --queries");
-	if (arguments_has(a, "exact") && arguments_has(a, "search-k"))
-		return usage_error(a->command, "--exact inspects every item: it goes without --search-k");
-	if (mode && strcmp(mode, "forest") != 0) return usage_error(a->command, "there is no mode '%s': forest", mode);
-	if (mode && arguments_has(a, "exact")) return usage_error(a->command, "--exact goes without --mode");
 	if (arguments_has(a, "sheet") != arguments_has(a, "shape"))
 		return usage_error(a->command, "--sheet and --shape go together: --sheet out.png --shape 28x28");
-	s->args.mode = arguments_has(a, "exact") ? GROVE_EXACT : GROVE_FOREST;
 	s->args.min_coverage = min_coverage > 0 ? min_coverage : -1;
 	s->with_payload = arguments_has(a, "with-payload");
+	s->explain = arguments_has(a, "explain");
 	return EXIT_OK;
 }
 
@@ -101,6 +110,7 @@ int verb_search(const struct arguments *a)
 	if (exit_code == EXIT_OK && arguments_has(a, "sheet"))
 		exit_code = search_sheet_open(a, &s.session, &info, &s.queries, s.args.k, &s.sheet);
 	if (exit_code != EXIT_OK) goto out;
+	s.trees = info.trees;
 	exit_code = search_run(&s);
 	if (s.sheet && (exit_code == EXIT_OK || exit_code == EXIT_PARTIAL)) {
 		int written = search_sheet_write(s.sheet);

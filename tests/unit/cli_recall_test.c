@@ -1,4 +1,4 @@
-/* cli_recall_test.c - recall against the truth, ties included, and the efforts that are tried. */
+/* cli_recall_test.c - recall against the truth, ties included. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,29 +60,6 @@ static void infinite_distances_count_like_others(void **state)
 	assert_true(ratio((struct truth){2, 3}, d, 2, false) == 0.5);
 }
 
-static void default_efforts_double_and_end_at_the_items(void **state)
-{
-	uint32_t e[EFFORTS_MAX];
-	assert_int_equal(efforts_default(10, 10, 60000, e), EFFORTS_DEFAULT_MAX);
-	for (uint32_t i = 0; i < EFFORTS_DEFAULT_MAX; i++) assert_int_equal(e[i], 100u << i);
-	assert_int_equal(efforts_default(10, 10, 350, e), 3); /* 100, 200, 400: more than all is no more */
-	assert_int_equal(e[2], 400);
-	assert_int_equal(efforts_default(1048576, 10000, 1, e), 0); /* past the largest search_k */
-	assert_int_equal(efforts_default(5, 0, 1, e), 1);
-	assert_int_equal(e[0], 5);
-}
-
-static void efforts_are_parsed_strictly(void **state)
-{
-	uint32_t e[EFFORTS_MAX];
-	assert_int_equal(efforts_parse("100,200,2147483647", e), 3);
-	assert_int_equal(e[0], 100);
-	assert_int_equal(e[2], INT32_MAX);
-	const char *const bad[] = {"", ",", "1,", ",1", "0", "1,,2", "1 2", "-1", "2147483648", "99999999999999999999999", "1;2",
-		"a", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"};
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) assert_int_equal(efforts_parse(bad[i], e), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -91,8 +68,6 @@ int main(void)
 		cmocka_unit_test(dot_is_largest_first),
 		cmocka_unit_test(queries_are_summed_and_an_empty_index_is_no_division_by_zero),
 		cmocka_unit_test(infinite_distances_count_like_others),
-		cmocka_unit_test(default_efforts_double_and_end_at_the_items),
-		cmocka_unit_test(efforts_are_parsed_strictly),
 	};
 	return cmocka_run_group_tests_name("cli_recall", tests, NULL, NULL);
 }
