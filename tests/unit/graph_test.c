@@ -262,8 +262,8 @@ static size_t plain_search(const struct graph_space *s, const struct query *quer
 {
 	uint8_t *code = aligned_alloc(CODE_ALIGN, s->codes.stride), *met = calloc(s->rows.n, 1);
 	struct forest_scratch *scratch = NULL;
-	uint32_t count, todo[8 * 64 + 3 * 256], n = 0, doors = 1 + ef / 96;
-	struct forest_leaf leaves[8];
+	uint32_t count, todo[16 * 64 + 3 * 256], n = 0, doors = 1 + ef / 96;
+	struct forest_leaf leaves[16];
 	size_t have = 0, expanded;
 
 	assert_true(code && met && forest_scratch_new(&scratch) == STATUS_OK);

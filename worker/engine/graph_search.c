@@ -11,11 +11,12 @@
 
 enum {
 	EXPAND = 3,          /* rows expanded in a step */
-	RERANK_LEAST = 40,   /* rows scored exactly, or RERANK_TIMES x k if that is more */
+	RERANK_LEAST = 40,   /* rows scored exactly; or RERANK_TIMES x k, or ef / RERANK_EF, if that is more: */
 	RERANK_TIMES = 4,
+	RERANK_EF = 6,       /* codes misjudge a few in a thousand by more than forty places, which those who look longer want to find */
 	PULSE_STEPS = 16,
 	DOOR_EF = 96,        /* one leaf more to enter through for so many rows of the pool: */
-	DOORS_MAX = 8,       /* where a query lies near a plane, clusters that no edge joins are not missed by those who look longer */
+	DOORS_MAX = 16,      /* where a query lies near a plane, clusters that no edge joins are not missed by those who look longer */
 	DEAD_TIMES_MAX = 8,  /* where most rows are dead the pool grows by no more than this */
 };
 
@@ -214,6 +215,7 @@ static void rerank(const struct graph_space *space, const struct query *query, s
 {
 	const struct rows *rows = &space->rows;
 	size_t wanted = RERANK_TIMES * top->capacity > RERANK_LEAST ? RERANK_TIMES * top->capacity : RERANK_LEAST, n = 0;
+	if (wanted < p->ef / RERANK_EF) wanted = p->ef / RERANK_EF;
 
 	for (size_t i = 0; i < p->count && n < wanted; i++) {
 		uint32_t row = entry_row(p->entries[i]);
