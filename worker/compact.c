@@ -169,7 +169,7 @@ static enum status gather(struct build *b)
 	if (status == STATUS_OK) status = gather_tombstones(b);
 	if (status != STATUS_OK) return status;
 	n = b->n ? b->n : 1;
-	b->vectors = aligned_alloc(64, n * stride);
+	b->vectors = aligned_alloc(64, (n * stride + 63) & ~(size_t)63);
 	b->norm2 = malloc(n * sizeof(*b->norm2));
 	b->ids = malloc(n * sizeof(*b->ids));
 	b->sequences = malloc(n * sizeof(*b->sequences));

@@ -172,7 +172,7 @@ static bool piece_prepare(const struct search *s, uint32_t begin, uint32_t n, st
 	const struct cluster_search *ask = &s->task.request.search;
 	size_t sent = dtype_row_bytes(ask->dtype, ask->dim), stored = dtype_row_bytes(metric_dtype(s->metric), ask->dim);
 
-	ret->rows = aligned_alloc(64, n * s->stride);
+	ret->rows = aligned_alloc(64, (n * s->stride + 63) & ~(size_t)63);
 	ret->queries = malloc(n * sizeof(*ret->queries));
 	ret->works = malloc(n * sizeof(*ret->works));
 	if (!ret->rows || !ret->queries || !ret->works) return false;

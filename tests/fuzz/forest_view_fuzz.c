@@ -31,7 +31,7 @@ static void data_init(struct data *d, enum metric m, uint32_t dim, uint32_t n, u
 {
 	size_t stride = rows_stride(m, dim);
 
-	*d = (struct data){.base = aligned_alloc(64, n ? n * stride : 64), .norm2 = calloc(n + 1, sizeof(float)), .ids = calloc(n + 1, 8)};
+	*d = (struct data){.base = aligned_alloc(64, (n * stride + 127) & ~(size_t)63), .norm2 = calloc(n + 1, sizeof(float)), .ids = calloc(n + 1, 8)};
 	require(d->base && d->norm2 && d->ids);
 	memset(d->base, 0, n * stride);
 	view_rows(m, dim, n, seed, d->base);

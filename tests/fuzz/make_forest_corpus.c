@@ -13,7 +13,7 @@ static void seed_write(const char *folder, const char *name, enum metric m, uint
 	struct rows rows = {.metric = m, .dim = dim, .n = n, .stride = rows_stride(m, dim)};
 	struct forest_params params = {trees, 1};
 	struct forest *forest = NULL;
-	uint8_t *base = aligned_alloc(64, n * rows.stride + 64), header[VIEW_HEADER];
+	uint8_t *base = aligned_alloc(64, (n * rows.stride + 127) & ~(size_t)63), header[VIEW_HEADER];
 	float *norm2 = calloc(n + 1, sizeof(float));
 	char path[1024];
 

@@ -68,9 +68,32 @@ static void manifest_seed(const char *name, uint32_t segments, uint8_t how)
 	io_sim_free(&sim);
 }
 
-/* Without the padding, as segment_fuzz.c lays it out again. */
-static void segment_seed(const char *name, enum metric metric, uint32_t dim, uint32_t n, uint32_t trees)
+/* Codes and a graph, though there are far fewer rows than a build gives one. */
+struct little_graph { struct graph *graph; uint8_t *codes; };
+static const struct tune_effort efforts[] = {{10, 30, {.9f, .8f, 0}}, {20, 50, {1, .95f, 0}}};
+
+static void add_graph(struct some_rows *s, struct little_graph *ret)
 {
+	enum metric m = s->identity.metric;
+	uint32_t stride = quant_stride(m, s->identity.dim);
+	float *norms = norms_make(s, s->base);
+	struct rows rows = {.metric = m, .dim = s->identity.dim, .n = s->n, .stride = s->stride, .base = s->base, .norm2 = norms, .ids = s->ids};
+	struct ann_view *ann = &s->content.ann;
+
+	ret->codes = aligned_alloc(CODE_ALIGN, (size_t)s->n * stride);
+	require(ret->codes && quant_fit(&rows, &ann->quant) == STATUS_OK);
+	for (uint32_t i = 0; i < s->n; i++) quant_encode(&ann->quant, m, rows.dim, rows_row(&rows, i), norms[i], ret->codes + (size_t)i * stride);
+	ann->codes = (struct codes){m, stride, ret->codes};
+	require(graph_build(&ann->codes, &ann->forest, runner_inline(), NULL, NULL, &ret->graph) == STATUS_OK);
+	ann->graph = graph_as_view(ret->graph);
+	ann->tune = (struct tune_view){2, efforts};
+	free(norms);
+}
+
+/* Without the padding, as segment_fuzz.c lays it out again. */
+static void segment_seed(const char *name, enum metric metric, uint32_t dim, uint32_t n, uint32_t trees, bool with_graph)
+{
+	struct little_graph little = {0};
 	struct io_sim *sim = io_sim_new(1);
 	struct io *io = io_sim_io(sim);
 	struct some_rows *s = some_rows_new(metric, dim, n, trees, 5);
@@ -78,6 +101,7 @@ static void segment_seed(const char *name, enum metric metric, uint32_t dim, uin
 	struct segment_header h;
 	const char *fault;
 
+	if (with_graph) add_graph(s, &little);
 	require(io->ops->make_dir(io, "s") == STATUS_OK);
 	require(segment_write(io, "s", &s->identity, &s->content, &entry, NULL) == STATUS_OK);
 	struct bytes b = file_bytes(io, "s/seg-7.grove");
@@ -93,6 +117,8 @@ static void segment_seed(const char *name, enum metric metric, uint32_t dim, uin
 	seed_write("segment", name, 0, compact, at);
 	free(compact);
 	free(b.at);
+	graph_free(&little.graph);
+	free(little.codes);
 	some_rows_free(&s);
 	io_sim_free(&sim);
 }
@@ -115,11 +141,13 @@ int main(int argc, char **argv)
 	manifest_seed("as_it_is", 2, 0);
 	manifest_seed("one", 1, 3);
 	manifest_seed("full", MANIFEST_SEGMENTS_MAX, 3);
-	segment_seed("empty", METRIC_EUCLIDEAN, 3, 0, 1);
-	segment_seed("one", METRIC_ANGULAR, 2, 1, 1);
-	segment_seed("leaves", METRIC_MANHATTAN, 3, 5, 2);
-	segment_seed("bits", METRIC_HAMMING, 9, 70, 1);
-	segment_seed("splits", METRIC_DOT, 2, 70, 1);
-	segment_seed("trees", METRIC_EUCLIDEAN, 2, 70, 2);
+	segment_seed("empty", METRIC_EUCLIDEAN, 3, 0, 1, false);
+	segment_seed("one", METRIC_ANGULAR, 2, 1, 1, false);
+	segment_seed("leaves", METRIC_MANHATTAN, 3, 5, 2, false);
+	segment_seed("bits", METRIC_HAMMING, 9, 70, 1, false);
+	segment_seed("splits", METRIC_DOT, 2, 70, 1, false);
+	segment_seed("trees", METRIC_EUCLIDEAN, 2, 70, 2, false);
+	segment_seed("graph", METRIC_EUCLIDEAN, 2, 70, 2, true);
+	segment_seed("little_graph", METRIC_DOT, 2, 5, 1, true);
 	return 0;
 }

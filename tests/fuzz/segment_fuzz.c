@@ -1,5 +1,5 @@
 /* segment_fuzz.c - bytes as a segment. The first byte says how:
- *   0: compact. The first 144 bytes of a header, the sizes of PAYLOAD and KEYS (u32 each), the bytes of the sections one after
+ *   0: compact. The first SEGMENT_TABLE_AT bytes of a header, the sizes of PAYLOAD and KEYS (u32 each), the bytes of the sections one after
  *      another without padding. Laid out here with table and checksums, so that the checks of the sections are reached. See seal.h.
  *   1: a whole file, its checksums made good; 2: a whole file as it is.
  * Identity and manifest entry agree with the header. What is accepted is searched and looked at everywhere. */
@@ -23,6 +23,8 @@ static uint8_t *compact_expand(const uint8_t *input, size_t n, size_t *ret_size)
 	h.dir_floats = load_u32(input + 84);
 	h.stride = load_u32(input + 88);
 	h.tombstones = load_u64(input + 128);
+	h.edges = load_u32(input + 160);
+	h.efforts = load_u32(input + 164);
 	h.place[SECTION_PAYLOAD].size = load_u32(input + COMPACT_HEADER);
 	h.place[SECTION_KEYS].size = load_u32(input + COMPACT_HEADER + 4);
 	if (!segment_layout(&h) || h.file_size > FILE_MAX) return NULL;

@@ -20,7 +20,7 @@ static inline void block_init(struct block *b, enum metric m, uint32_t dim, uint
 {
 	size_t stride = rows_stride(m, dim);
 
-	b->base = aligned_alloc(64, stride * n + 64);
+	b->base = aligned_alloc(64, (stride * n + 127) & ~(size_t)63);
 	b->norm2 = calloc((size_t)n + 1, sizeof(float));
 	b->ids = calloc((size_t)n + 1, sizeof(uint64_t));
 	b->dead = calloc((size_t)n + 1, sizeof(uint64_t));

@@ -95,7 +95,7 @@ static void rows_keys_and_payloads_are_kept_as_they_came(void **state)
 			assert_int_equal(memtable_id(m, i), rows[i].id);
 			assert_int_equal(memtable_sequence(m, i), i + 1);
 			assert_int_equal(memtable_dead_at(m, i), rows[i].dead_at);
-			assert_memory_equal(memtable_vector(m, i), vector, sizeof(vector)); /* the padding is zero */
+			assert_memory_equal(memtable_vector(m, i), vector, rows_stride((enum metric)metric, DIM)); /* the padding is zero */
 			check_blob(memtable_key(m, i), rows[i].id, i, rows[i].key_size);
 			check_blob(memtable_payload(m, i), rows[i].id, i + 1, rows[i].payload_size);
 		}

@@ -89,7 +89,7 @@ static inline struct some_rows *some_rows_new(enum metric metric, uint32_t dim, 
 	s->identity = (struct shard_identity){.shard = uuid_of(1), .cluster = uuid_of(2), .epoch = 3, .index_id = 9, .number = 1, .shards = 4,
 		.metric = metric, .dim = dim, .trees = trees ? trees : 1, .replicas = 1, .seed = seed, .name = "shoes"};
 	s->stride = rows_stride(metric, dim);
-	size_t size = (n + 1) * s->stride;
+	size_t size = ((n + 1) * s->stride + 63) & ~(size_t)63;
 	uint8_t *rows = aligned_alloc(64, size);
 	s->base = aligned_alloc(64, size);
 	assert_true(rows && s->base);

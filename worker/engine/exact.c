@@ -3,9 +3,12 @@
  * show: topk keeps the k least by (raw, id) whatever comes first. */
 #include "worker/engine/exact.h"
 
+#include "common/codes.h"
+
 enum {
 	BLOCK_BYTES = 192 * 1024, /* of rows: leaves room for a query and the heaps in 512 KiB */
 	PULSE_PAIRS = 2048,       /* distances between two questions to the pulse */
+	BITS_RUN = 512,
 };
 
 static uint32_t block_rows(const struct rows *rows)
@@ -13,6 +16,23 @@ static uint32_t block_rows(const struct rows *rows)
 	uint32_t n = (uint32_t)(BLOCK_BYTES / rows->stride);
 
 	return n < 1 ? 1 : n > PULSE_PAIRS ? PULSE_PAIRS : n;
+}
+
+/* Bits: a run of rows at a time, by the kernel that scans them. */
+static void score_bits(const struct rows *rows, uint32_t first, uint32_t end, const struct query *query, struct topk *top,
+	struct search_work *work)
+{
+	uint32_t apart[BITS_RUN];
+
+	for (; first < end; first += BITS_RUN) {
+		uint32_t n = end - first < BITS_RUN ? end - first : BITS_RUN;
+		code_kernels()->bits(query->row, rows_row(rows, first), rows->stride, n, apart);
+		for (uint32_t i = 0; i < n; i++) {
+			if (rows->dead_at && !rows_live(rows, first + i)) continue;
+			work->candidates++;
+			if (topk_admits(top, (float)apart[i])) topk_push(top, (struct hit){.id = rows->ids[first + i], .raw = (float)apart[i]});
+		}
+	}
 }
 
 static void score_block(const struct rows *rows, uint32_t first, uint32_t end, const struct query *query, struct topk *top,
@@ -44,7 +64,10 @@ void exact_search(const struct rows *rows, const struct query *queries, size_t n
 					return;
 				}
 			}
-			score_block(rows, first, end, &queries[q], &tops[q], &works[q]);
+			if (rows->metric == METRIC_HAMMING)
+				score_bits(rows, first, end, &queries[q], &tops[q], &works[q]);
+			else
+				score_block(rows, first, end, &queries[q], &tops[q], &works[q]);
 		}
 	}
 }

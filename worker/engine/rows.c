@@ -4,7 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t rows_stride(enum metric m, uint32_t dim) { return (dtype_row_bytes(metric_dtype(m), dim) + 63) & ~(size_t)63; }
+size_t rows_stride(enum metric m, uint32_t dim)
+{
+	size_t align = m == METRIC_HAMMING ? 8 : 64;
+	return (dtype_row_bytes(metric_dtype(m), dim) + align - 1) & ~(align - 1);
+}
 
 /* Along each cycle of the permutation, with one row in hand. */
 enum status rows_reorder(void *base, size_t size, uint32_t n, const uint32_t *new_of_old)

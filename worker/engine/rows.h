@@ -15,7 +15,7 @@
 #include "common/topk.h"
 #include "common/vec.h"
 
-/* n rows of one element type, row r at base + r * stride (stride a multiple of 64, base aligned to 64, padding zero). */
+/* n rows of one element type, row r at base + r * stride (base aligned to 64, padding zero). */
 struct rows {
 	enum metric metric;
 	uint32_t dim;
@@ -36,7 +36,7 @@ static inline bool rows_live(const struct rows *r, uint32_t i)
 	uint64_t dead = atomic_load_explicit(&r->dead_at[i], memory_order_relaxed);
 	return dead == 0 || dead > r->at;
 }
-/* 64-byte multiple that holds a stored row of this metric. */
+/* The least multiple of 64 bytes that holds a stored row of this metric; of 8 for hamming, whose rows are scanned as words. */
 size_t rows_stride(enum metric m, uint32_t dim);
 /* Bring n rows of `size` bytes each into a new order: row i moves to new_of_old[i]. STATUS_NO_MEMORY leaves them as they are. */
 MUST_CHECK enum status rows_reorder(void *base, size_t size, uint32_t n, const uint32_t *new_of_old);
