@@ -192,7 +192,7 @@ class Cluster:
 
     def grove(self, *arguments, check=None, text=None, timeout=300, env=None):
         """Run the grove program; check: the exit code it must have."""
-        done = subprocess.run([program("grove"), *map(str, arguments)], env=dict(os.environ, GROVE_ENDPOINT=self.endpoint, **(env or {})),
+        done = subprocess.run([program("grove"), *map(str, arguments)], env={**os.environ, "GROVE_ENDPOINT": self.endpoint, **(env or {})},
                               input=text, stdin=None if text is not None else subprocess.DEVNULL, capture_output=True,
                               text=True, timeout=timeout)
         if check is not None and done.returncode != check:
