@@ -22,6 +22,7 @@ import numpy as np
 TRUTH = 100        # neighbours kept of each query
 QUERIES = 1000     # held out of each set
 BLOCK = 1 << 15    # rows of the base compared at a time
+SAME = 1e-6        # relative difference of distances that float32 may or may not see
 QUERY_BLOCK = 1000 # and queries: 128 MiB of distances
 
 
@@ -121,8 +122,8 @@ def nearest(metric, base, queries, k=TRUTH):
 
 def recall(metric, base, queries, limits, answers, k):
     """The share of the k nearest found: by distance, computed here from the rows named, so that an equally near row is as good and a row
-    named twice counts once. `limits` are the true distances of each query's k-th; rows below 0 say that fewer were found."""
-    limits = limits + 1e-7 * np.abs(limits) + 1e-12
+    named twice counts once. Equally near is what float32 cannot tell apart: a millionth, for angular of the unit (2 - 2 cos is a difference of ones). `limits` are the true distances of each query's k-th; rows below 0 say that fewer were found."""
+    limits = limits + SAME * (np.ones_like(limits) if metric == "angular" else np.abs(limits)) + 1e-12
     right = 0
     for query, limit, named in zip(queries, limits, answers):
         named = np.unique(named[(named >= 0) & (named < len(base))])

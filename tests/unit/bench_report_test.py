@@ -73,6 +73,13 @@ class Recall(unittest.TestCase):
     def test_an_equally_near_row_is_as_good(self):
         self.assertEqual((self.of(0, 1), self.of(0, 2)), (1, 1))
 
+    def test_what_float32_cannot_tell_apart_is_equally_near(self):
+        query, limit = np.array([[1, 0]], np.float32), np.array([1e-8])
+        base = np.array([[1, 1e-4], [1, 2e-4], [1, 1e-2]], np.float32)
+        recalls = [sets.recall("angular", base, query, limit, np.array([[row]]), 1) for row in range(3)]
+        self.assertEqual(recalls, [1, 1, 0])
+        self.assertEqual(self.of(0, 3), 0.5)
+
     def test_far_missing_and_unknown_rows_do_not_count(self):
         self.assertEqual((self.of(0, 4), self.of(0, -1), self.of(0, 77)), (0.5, 0.5, 0.5))
 
