@@ -5,14 +5,18 @@
     index.build()
     ids, distances = index.search(queries, k=10)
 
+Programs written for Annoy say `from grove import AnnoyIndex` in place of `from annoy import AnnoyIndex`.
+
 Errors are exceptions of `grove.errors`, all of them `grove.GroveError`.
 """
+from .annoy import AnnoyIndex
 from .client import Client
+from .cluster import LocalCluster
 from .errors import (BadRequest, Busy, Exists, GroveError, Incomplete, LimitExceeded, NotFound, OutcomeUnknown, Timeout, Unavailable,
                      WriteFailed)
 from .index import Index
 from .results import Items, SearchResult
 
 __version__ = "0.1.0"
-__all__ = ["BadRequest", "Busy", "Client", "Exists", "GroveError", "Incomplete", "Index", "Items", "LimitExceeded", "NotFound",
-           "OutcomeUnknown", "SearchResult", "Timeout", "Unavailable", "WriteFailed", "__version__"]
+__all__ = ["AnnoyIndex", "BadRequest", "Busy", "Client", "Exists", "GroveError", "Incomplete", "Index", "Items", "LimitExceeded",
+           "LocalCluster", "NotFound", "OutcomeUnknown", "SearchResult", "Timeout", "Unavailable", "WriteFailed", "__version__"]

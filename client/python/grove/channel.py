@@ -46,6 +46,7 @@ class Channel:
         self.pid = os.getpid()
         self.waiting: Set[int] = set()
         self.arrived: Dict[int, Reply] = {}
+        self.patience = -1  # milliseconds that a send waits for the connection
         self.socket = context().socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)
@@ -61,7 +62,10 @@ class Channel:
 
     def send(self, request_id: int, frames: Sequence[Any], seconds: float) -> None:
         """Send one message; Unavailable if there is no connection within the time (at most CONNECT_SECONDS)."""
-        self.socket.setsockopt(zmq.SNDTIMEO, max(1, int(1000 * min(seconds, CONNECT_SECONDS))))
+        patience = max(1, int(1000 * min(seconds, CONNECT_SECONDS)))
+        if patience != self.patience:
+            self.socket.setsockopt(zmq.SNDTIMEO, patience)
+            self.patience = patience
         try:
             self.socket.send_multipart(frames)
         except zmq.Again:

@@ -1,0 +1,149 @@
+#!/usr/bin/python3
+"""A program that uses grove.AnnoyIndex with no cluster at hand: one is started, serves forks and children, and ends with the program,
+however it ends."""
+import glob
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import cluster
+
+PACKAGE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "client", "python"))
+sys.path.insert(0, PACKAGE)
+import grove  # noqa: E402  (after the path)
+
+FILLED = """
+import os, sys, grove
+def filled():
+    index = grove.AnnoyIndex(2, 'euclidean')
+    for i in range(100):
+        index.add_item(i, [i, i])
+    index.build(3)
+    return index
+"""
+
+
+class Local(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="grove-test-")
+        self.addCleanup(self.folder.cleanup)
+        self.env = dict(os.environ, GROVE_PROGRAM=cluster.program("grove"), PYTHONPATH=PACKAGE, TMPDIR=self.folder.name)
+        self.env.pop("GROVE_ENDPOINT", None)
+
+    def start(self, text):
+        script = os.path.join(self.folder.name, "script.py")
+        with open(script, "w") as f:
+            f.write(FILLED + text)
+        return subprocess.Popen(["/usr/bin/python3", script], env=self.env, cwd=self.folder.name, text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run_script(self, text):
+        script = self.start(text)
+        out, err = script.communicate(timeout=60)
+        self.assertEqual(script.returncode, 0, err)
+        return out, err
+
+    def nothing_is_left(self):
+        cluster.wait_for("its folder is gone", 15, lambda: not glob.glob(f"{self.folder.name}/grove-local-*"))
+        left = subprocess.run(["pgrep", "-f", self.folder.name], capture_output=True, text=True).stdout.split()
+        self.assertEqual(left, [])
+
+    def test_a_script_needs_nothing_but_the_import(self):
+        out, err = self.run_script("print(filled().get_nns_by_item(5, 3))")
+        self.assertEqual((out, err), ("[5, 4, 6]\n", ""))
+        self.nothing_is_left()
+
+    def test_importing_and_constructing_start_nothing(self):
+        out, _ = self.run_script("grove.AnnoyIndex(3, 'dot'); print(grove.cluster._embedded)")
+        self.assertEqual(out, "None\n")
+
+    def test_it_ends_with_a_program_that_is_killed(self):
+        script = self.start("index = filled()\nprint('ready', flush=True)\ninput()")
+        self.assertEqual(script.stdout.readline(), "ready\n")
+        script.send_signal(signal.SIGKILL)
+        script.communicate(timeout=20)
+        self.nothing_is_left()
+
+    def test_what_one_program_saves_another_loads(self):
+        self.run_script("filled().save('x.ann')")
+        self.nothing_is_left()
+        out, _ = self.run_script("index = grove.AnnoyIndex(2, 'euclidean')\nindex.load('x.ann')\n"
+                                 "print(index.get_nns_by_item(5, 3), index.get_n_trees())")
+        self.assertEqual(out, "[5, 4, 6] 3\n")
+
+    def test_children_of_pools_use_it_and_leave_it_standing(self):
+        out, err = self.run_script("""
+import multiprocessing
+def nearest(i):
+    return index.get_nns_by_item(i, 1)[0]
+def start(handle):
+    global index
+    index = handle
+if __name__ == '__main__':
+    index = filled()
+    with multiprocessing.get_context('fork').Pool(2) as pool:
+        print(pool.map(nearest, range(10)))
+    with multiprocessing.get_context('spawn').Pool(2, start, [index]) as pool:  # as a pickled handle
+        print(pool.map(nearest, range(10)))
+    child = os.fork()
+    if child == 0:
+        del index  # not its own to drop
+        sys.exit(0)
+    os.waitpid(child, 0)
+    print(nearest(7))
+""")
+        self.assertEqual((out, err), ((str(list(range(10))) + "\n") * 2 + "7\n", ""))
+        self.nothing_is_left()
+
+    def test_an_index_goes_when_its_object_does(self):
+        out, _ = self.run_script("""
+index = filled()
+client = index.index.client
+names = lambda: len(client.indexes())
+print(names())
+other = filled()
+print(names())
+other.unload()
+print(names())
+del index
+print(names())
+""")
+        self.assertEqual(out, "1\n2\n1\n0\n")
+
+    def test_a_ticket_keeps_its_index(self):
+        with cluster.Cluster(workers=1) as c:
+            self.env["GROVE_ENDPOINT"] = c.endpoint
+            out, _ = self.run_script("filled().save('x.ann')\nprint(filled().get_n_trees())")
+            client = grove.Client(c.endpoint)
+            self.assertEqual(len(client.indexes()), 1)  # that of the ticket; the other went with its object
+            out, _ = self.run_script("index = grove.AnnoyIndex(2, 'euclidean')\nindex.load('x.ann')\nprint(index.get_nns_by_item(5, 3))")
+            self.assertEqual(out, "[5, 4, 6]\n")
+            self.assertEqual(len(client.indexes()), 1)
+            grove.annoy_files.discard(os.path.join(self.folder.name, "x.ann"))
+            self.assertEqual(client.indexes(), [])
+
+    def test_no_program_and_no_endpoint_is_said_so(self):
+        self.env.update(PATH="/nonexistent", GROVE_PROGRAM="")
+        script = self.start("filled()")
+        _, err = script.communicate(timeout=30)
+        self.assertIn("GROVE_ENDPOINT", err)
+
+    def test_a_program_that_is_no_grove_is_said_so(self):
+        self.env["GROVE_PROGRAM"] = "/bin/false"
+        script = self.start("grove.cluster.START_SECONDS = 0.5\nfilled()")
+        _, err = script.communicate(timeout=30)
+        self.assertIn("was not ready", err)
+        self.nothing_is_left()
+
+    def test_a_local_cluster_may_be_held_by_hand(self):
+        os.environ["GROVE_PROGRAM"] = cluster.program("grove")
+        with grove.LocalCluster(workers=2) as local:
+            self.assertEqual(len(grove.Client(local.endpoint).status()["workers"]), 2)
+        self.assertFalse(os.path.exists(local.folder))
+
+
+if __name__ == "__main__":
+    cluster.run()
