@@ -56,7 +56,7 @@ static float avx2_dot(const float *a, const float *b, size_t n) { return run(ste
 static float avx2_l2(const float *a, const float *b, size_t n) { return run(step_l2, a, b, n); }
 static float avx2_l1(const float *a, const float *b, size_t n) { return run(step_l1, a, b, n); }
 
-static uint32_t avx2_hamming(const uint8_t *a, const uint8_t *b, size_t n)
+uint32_t vec_hamming_popcnt(const uint8_t *a, const uint8_t *b, size_t n)
 {
 	uint64_t bits = 0, x, y;
 
@@ -69,4 +69,4 @@ static uint32_t avx2_hamming(const uint8_t *a, const uint8_t *b, size_t n)
 	return (uint32_t)bits;
 }
 
-const struct vec_kernels vec_kernels_avx2 = {"avx2", avx2_dot, avx2_l2, avx2_l1, avx2_hamming};
+const struct vec_kernels vec_kernels_avx2 = {"avx2", avx2_dot, avx2_l2, avx2_l1, vec_hamming_popcnt};

@@ -74,17 +74,4 @@ static float avx512_dot(const float *a, const float *b, size_t n) { return run(s
 static float avx512_l2(const float *a, const float *b, size_t n) { return run(step_l2, a, b, n); }
 static float avx512_l1(const float *a, const float *b, size_t n) { return run(step_l1, a, b, n); }
 
-static uint32_t avx512_hamming(const uint8_t *a, const uint8_t *b, size_t n)
-{
-	uint64_t bits = 0, x, y;
-
-	for (; n >= 8; n -= 8, a += 8, b += 8) {
-		memcpy(&x, a, 8);
-		memcpy(&y, b, 8);
-		bits += (uint64_t)__builtin_popcountll(x ^ y);
-	}
-	for (; n > 0; n--) bits += (uint64_t)__builtin_popcount((unsigned)(*a++ ^ *b++));
-	return (uint32_t)bits;
-}
-
-const struct vec_kernels vec_kernels_avx512 = {"avx512", avx512_dot, avx512_l2, avx512_l1, avx512_hamming};
+const struct vec_kernels vec_kernels_avx512 = {"avx512", avx512_dot, avx512_l2, avx512_l1, vec_hamming_popcnt};

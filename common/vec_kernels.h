@@ -8,6 +8,7 @@ extern const struct vec_kernels vec_kernels_scalar;
 #if defined(__x86_64__)
 extern const struct vec_kernels vec_kernels_avx2;
 extern const struct vec_kernels vec_kernels_avx512;
+uint32_t vec_hamming_popcnt(const uint8_t *a, const uint8_t *b, size_t n); /* of both: in vec_avx2.c */
 #elif defined(__aarch64__)
 extern const struct vec_kernels vec_kernels_neon;
 #endif
