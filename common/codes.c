@@ -2,6 +2,7 @@
 #include "common/codes.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,12 @@ const struct code_kernels *code_kernels_by_name(const char *name)
 	if (!strcmp(name, "scalar")) return &code_kernels_scalar;
 #if defined(__x86_64__)
 	if (!strcmp(name, "avx2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt")) return &code_kernels_avx2;
+	bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+		__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("popcnt");
+	bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+	if (!strcmp(name, "avx512") && avx512) return &code_kernels_avx512;
+	if (!strcmp(name, "vnni") && vnni) return &code_kernels_vnni;
+	if (!strcmp(name, "vpopcnt") && vnni && __builtin_cpu_supports("avx512vpopcntdq")) return &code_kernels_vpopcnt;
 #endif
 	return NULL;
 }
@@ -21,7 +28,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void choose(void)
 {
-	static const char *const best_first[] = {"vnni", "avx512", "avx2", "neon"};
+	static const char *const best_first[] = {"vpopcnt", "vnni", "avx512", "avx2", "neon"};
 	const char *wanted = getenv("GROVE_KERNELS");
 
 	if (wanted && *wanted)

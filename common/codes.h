@@ -15,7 +15,7 @@
 enum { CODE_MAX = 127, CODE_ALIGN = 64 };
 
 struct code_kernels {
-	const char *name; /* "scalar", "avx2", "avx512", "vnni", "neon" */
+	const char *name; /* "scalar", "avx2", "avx512", "vnni", "vpopcnt", "neon" */
 	/* sum (q - x)^2 */
 	void (*l2)(const uint8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, uint32_t *ret);
 	/* sum |q - x| */

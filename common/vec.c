@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/codes.h"
 #include "common/cursor.h"
 #include "common/topk.h"
 #include "common/vec_kernels.h"
@@ -47,6 +48,8 @@ const struct vec_kernels *vec_kernels_by_name(const char *name)
 	if (!strcmp(name, "avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
 		__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
 		return &vec_kernels_avx512;
+	/* What these add to AVX-512 is for codes (codes.h). */
+	if ((!strcmp(name, "vnni") || !strcmp(name, "vpopcnt")) && code_kernels_by_name(name)) return &vec_kernels_avx512;
 #elif defined(__aarch64__)
 	if (!strcmp(name, "neon")) return &vec_kernels_neon;
 #endif

@@ -42,8 +42,8 @@ struct vec_kernels {
 };
 
 /* The kernels of this process: the best that the processor has, or the one that the environment variable GROVE_KERNELS
- * names (scalar, avx2, avx512, neon; a name that this processor cannot run ends the process with a sentence). Chosen once,
- * at the first call; any thread. */
+ * names (scalar, avx2, avx512, neon; vnni and vpopcnt, which are avx512 here and more in codes.h; a name that this processor
+ * cannot run ends the process with a sentence). Chosen once, at the first call; any thread. */
 const struct vec_kernels *vec_kernels(void);
 /* The named set, or NULL if this processor cannot run it. For tests. */
 const struct vec_kernels *vec_kernels_by_name(const char *name);

@@ -29,7 +29,7 @@ static const struct argp_option options[] = {
 };
 static const char doc[] = "Holds shards of Grove indexes and searches them for its coordinators. Stop it with SIGTERM or Ctrl-C.\v"
 			  "GROVE_LOG_LEVEL=debug|info|warn|error and GROVE_LOG_FORMAT=text|json govern the log on stderr, "
-			  "GROVE_KERNELS=scalar|avx2|avx512|neon the distance kernels. Exit codes: 0 stopped as asked, 1 failure, 2 usage.";
+			  "GROVE_KERNELS=scalar|avx2|avx512|vnni|vpopcnt|neon the distance kernels. Exit codes: 0 stopped as asked, 1 failure, 2 usage.";
 
 /* What was said by flags, and in the configuration file. */
 struct command { struct server_options server; const char *threads, *config; bool insecure; };

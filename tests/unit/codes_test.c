@@ -15,10 +15,15 @@
 #include "common/limits.h"
 #include "tests/support/codes_check.h"
 
-static const char *const names[] = {"avx2", "avx512", "vnni", "neon"};
-enum { NAMES = sizeof(names) / sizeof(names[0]), SETS = NAMES };
+#ifdef GROVE_AVX512_BY_SIMDE
+extern const struct code_kernels code_kernels_avx512_by_simde, code_kernels_vnni_by_simde, code_kernels_vpopcnt_by_simde;
+static const struct code_kernels *const emulated[] = {&code_kernels_avx512_by_simde, &code_kernels_vnni_by_simde, &code_kernels_vpopcnt_by_simde};
+#endif
 
-static const struct code_kernels *sets[SETS];
+static const char *const names[] = {"avx2", "avx512", "vnni", "vpopcnt", "neon"};
+enum { NAMES = sizeof(names) / sizeof(names[0]) };
+
+static const struct code_kernels *sets[NAMES];
 static size_t set_count;
 static uint64_t seed;
 
@@ -31,6 +36,10 @@ static void collect_sets(void)
 		const struct code_kernels *set = code_kernels_by_name(names[i]);
 		if (set) sets[set_count++] = set;
 	}
+#ifdef GROVE_AVX512_BY_SIMDE
+	for (size_t i = 0; i < sizeof(emulated) / sizeof(emulated[0]); i++)
+		if (!code_kernels_by_name(emulated[i]->name)) sets[set_count++] = emulated[i];
+#endif
 	for (size_t i = 0; i < set_count; i++) fprintf(stderr, "kernels tested: %s, seed %llu\n", sets[i]->name, (unsigned long long)seed);
 }
 

@@ -177,8 +177,8 @@ static void set_that_was_asked_for_is_used_or_the_process_ends(void **state)
 	assert_int_equal(exit_code_with_kernels("abacus"), EXIT_FAILURE);
 	for (size_t i = 0; i < set_count; i++)
 		if (vec_kernels_by_name(sets[i]->name)) assert_int_equal(exit_code_with_kernels(sets[i]->name), 0);
-	static const char *const others[] = {"avx2", "avx512", "neon"};
-	for (size_t i = 0; i < 3; i++)
+	static const char *const others[] = {"avx2", "avx512", "vnni", "vpopcnt", "neon"};
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (!vec_kernels_by_name(others[i])) assert_int_equal(exit_code_with_kernels(others[i]), EXIT_FAILURE);
 }
 
