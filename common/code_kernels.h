@@ -7,6 +7,8 @@
 extern const struct code_kernels code_kernels_scalar;
 #if defined(__x86_64__)
 extern const struct code_kernels code_kernels_avx2, code_kernels_avx512, code_kernels_vnni, code_kernels_vpopcnt;
+#elif defined(__aarch64__)
+extern const struct code_kernels code_kernels_neon;
 #endif
 
 #endif

@@ -19,6 +19,8 @@ const struct code_kernels *code_kernels_by_name(const char *name)
 	if (!strcmp(name, "avx512") && avx512) return &code_kernels_avx512;
 	if (!strcmp(name, "vnni") && vnni) return &code_kernels_vnni;
 	if (!strcmp(name, "vpopcnt") && vnni && __builtin_cpu_supports("avx512vpopcntdq")) return &code_kernels_vpopcnt;
+#elif defined(__aarch64__)
+	if (!strcmp(name, "neon")) return &code_kernels_neon;
 #endif
 	return NULL;
 }

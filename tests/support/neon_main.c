@@ -1,11 +1,13 @@
-/* neon_main.c - what vec_test and crc32c_test say of x86, for aarch64, without cmocka (which is not there for a cross compiler). */
+/* neon_main.c - what vec_test, codes_test and crc32c_test say of x86, for aarch64, without cmocka (which is not there for a cross compiler). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/codes.h"
 #include "common/crc32c.h"
 #include "common/prng.h"
 #include "common/vec_kernels.h"
+#include "tests/support/codes_check.h"
 
 static int same(float a, float b) { return (a != a && b != b) || !memcmp(&a, &b, sizeof(a)); }
 
@@ -30,6 +32,9 @@ int main(void)
 		free(a);
 		free(b);
 	}
+	const struct code_kernels *codes = code_kernels();
+	if (strcmp(codes->name, "neon")) return puts("the kernels over codes that are chosen are not neon"), 1;
+	if (!codes_check_rows(codes, 1) || !codes_check_long_rows(codes, 1) || !codes_check_bits(codes, 1)) return 1;
 	static uint8_t bytes[40000];
 	for (size_t i = 0; i < sizeof(bytes); i++) bytes[i] = (uint8_t)prng_u64(&p);
 	for (size_t n = 0; n < sizeof(bytes); n += 997)
