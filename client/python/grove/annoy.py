@@ -17,21 +17,17 @@ Where it differs, and why:
 """
 from __future__ import annotations
 
-import os
 import threading
-import uuid
 import warnings
 import weakref
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import numpy
 
-from . import annoy_files, cluster
+from . import annoy_files, cluster, owned
 from .annoy_buffer import AddBuffer
 from .annoy_values import METRICS, c_int, distance, fill_row, path_of, positional_only, trees_of_minus_one
-from .channel import Channel
-from .client import Client
-from .errors import GroveError, NotFound
+from .errors import NotFound
 from .index import Index
 from .protocol import SEARCH_K_MAX
 from .vectors import BITS_ABOVE
@@ -39,7 +35,6 @@ from .vectors import BITS_ABOVE
 DEFAULT_SEED = 1234567890987654321
 VECTORS_KEPT_BYTES = 64 << 20
 COPIED = 4096  # items at once
-DROP_SECONDS = 1.0
 DEFAULT_METRIC = ("The default argument for metric will be removed in future version of Annoy. "
                   "Please pass metric='angular' explicitly.")
 _missing: Any = object()
@@ -298,11 +293,9 @@ class AnnoyIndex:
         return self._index
 
     def _create(self) -> Index:
-        endpoint = self.endpoint or os.environ.get("GROVE_ENDPOINT") or cluster.embedded().endpoint
+        index, self._owned = owned.create(self, "annoy", self.f, self._metric, endpoint=self.endpoint, timeout=self.timeout,
+                                          shards=self.shards, seed=self._seed % 2**64)
         self._index_seed = self._seed
-        index = Index.create(f"annoy-{uuid.uuid4().hex}", self.f, self._metric, client=Client(endpoint, self.timeout), shards=self.shards,
-                             seed=self._seed % 2**64)
-        self._owned = weakref.finalize(self, _drop, endpoint, index.name, os.getpid())
         return index
 
     def _sow_again(self) -> None:
@@ -367,17 +360,3 @@ def _handle(kind: Any, facts: Dict[str, Any], index: Index, mode: str) -> AnnoyI
     handle._built = handle._loaded = True
     handle.mode = mode
     return handle
-
-
-def _drop(endpoint: str, name: str, owner: int) -> None:
-    """Drop an index whose object vanished. It may run in the middle of anything (garbage collection), so it uses a socket of its own;
-    it may not raise; and in a forked child the index is not ours."""
-    if os.getpid() != owner or cluster.has_ended(endpoint):
-        return
-    try:
-        client = Client(endpoint, DROP_SECONDS)
-        channel = Channel(endpoint)
-        client.finish(client.begin("drop", channel=channel, index=name))
-        channel.close()
-    except GroveError:
-        pass  # nobody is there to be told; `grove list` shows it
