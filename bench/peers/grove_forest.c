@@ -16,7 +16,7 @@ static const struct peer_build builds[] = {
 struct index {
 	const struct peer_set *set;
 	struct rows rows;
-	struct forest_view forest;
+	struct ann_view view;
 	struct forest_scratch *scratch;
 	uint64_t search_k;
 	struct hit *hits;
@@ -33,7 +33,7 @@ static void *open_index(const struct peer_set *set, const char *params, const ch
 	if (!it || forest_scratch_new(&it->scratch) != STATUS_OK) peer_die("not enough memory");
 	it->set = set;
 	it->rows = segment_rows(segment);
-	it->forest = segment_ann(segment).forest;
+	it->view = segment_ann(segment);
 	return it;
 }
 
@@ -55,7 +55,10 @@ static size_t search(void *index, const void *from, size_t k, int64_t *ret_rows)
 	struct topk top;
 
 	topk_init(&top, it->hits, k);
-	if (forest_search(&it->forest, &it->rows, &query, it->search_k, NULL, it->scratch, &top, &work) != STATUS_OK) peer_die("not enough memory");
+	enum status status = it->view.codes.base
+		? forest_search_coded(&it->view.forest, &it->rows, &it->view.codes, &it->view.quant, &query, it->search_k, NULL, it->scratch, &top, &work)
+		: forest_search(&it->view.forest, &it->rows, &query, it->search_k, NULL, it->scratch, &top, &work);
+	if (status != STATUS_OK) peer_die("not enough memory");
 	topk_sort(&top);
 	for (size_t i = 0; i < top.count; i++) ret_rows[i] = (int64_t)top.hits[i].id;
 	return top.count;

@@ -63,7 +63,23 @@ struct query grove_query(const struct peer_set *set, const void *query)
 
 static const void *content_row(void *arg, uint32_t i) { return rows_row(arg, i); }
 
-/* The forest alone, or all that a build makes. */
+/* Rows in their final order. */
+static struct ann_view forest_and_codes(const struct rows *rows, const struct forest *forest)
+{
+	struct ann_view view = {.forest = forest_as_view(forest)};
+	uint32_t stride = quant_stride(rows->metric, rows->dim);
+	struct report none = {0};
+
+	if (!graph_wanted(rows->metric, rows->n)) return view;
+	uint8_t *codes = memory((size_t)rows->n * stride);
+	must(quant_fit(rows, &view.quant), &none);
+	for (uint32_t i = 0; i < rows->n; i++)
+		quant_encode(&view.quant, rows->metric, rows->dim, rows_row(rows, i), rows->norm2[i], codes + (size_t)i * stride);
+	view.codes = (struct codes){rows->metric, stride, codes};
+	return view;
+}
+
+/* The forest and the codes by which it is searched, or all that a build makes. */
 static struct ann_view structure_build(struct rows *rows, const struct forest_params *params, bool graph, uint32_t *new_of_old, struct ann **ret_ann,
 	struct forest **ret_forest)
 {
@@ -78,7 +94,7 @@ static struct ann_view structure_build(struct rows *rows, const struct forest_pa
 	must(rows_reorder((void *)rows->base, rows->stride, rows->n, new_of_old), &none);
 	must(rows_reorder((void *)rows->norm2, sizeof(*rows->norm2), rows->n, new_of_old), &none);
 	must(rows_reorder((void *)rows->ids, sizeof(*rows->ids), rows->n, new_of_old), &none);
-	if (!graph) return (struct ann_view){.forest = forest_as_view(*ret_forest)};
+	if (!graph) return forest_and_codes(rows, *ret_forest);
 	must(ann_tune(*ret_ann, rows, params->seed, runner_inline(), NULL), &none);
 	return ann_as_view(*ret_ann);
 }
@@ -104,6 +120,7 @@ void grove_segment_build(const struct peer_set *set, uint32_t trees, bool graph,
 	FILE *file = fopen(path, "w");
 	if (!file || fwrite(&entry, sizeof(entry), 1, file) != 1 || fclose(file)) peer_die("the folder for the index cannot be written");
 	free(path);
+	if (forest) free((void *)view.codes.base);
 	forest_free(&forest);
 	ann_free(&ann);
 	free(new_of_old);

@@ -6,7 +6,7 @@
 #include "worker/engine/rows.h"
 #include "worker/store/segment.h"
 
-/* Ids are the row numbers of the set. Seed 1. `graph` false: the forest alone is built. */
+/* Ids are the row numbers of the set. Seed 1. `graph` false: the forest and the codes alone are built. */
 void grove_segment_build(const struct peer_set *set, uint32_t trees, bool graph, const char *folder);
 /* Mapped and verified; stays until the process ends. */
 struct segment *grove_segment_open(const struct peer_set *set, uint32_t trees, const char *folder);

@@ -25,6 +25,7 @@ static uint8_t *compact_expand(const uint8_t *input, size_t n, size_t *ret_size)
 	h.tombstones = load_u64(input + 128);
 	h.edges = load_u32(input + 160);
 	h.efforts = load_u32(input + 164);
+	h.codes = load_u32(input + 168);
 	h.place[SECTION_PAYLOAD].size = load_u32(input + COMPACT_HEADER);
 	h.place[SECTION_KEYS].size = load_u32(input + COMPACT_HEADER + 4);
 	if (!segment_layout(&h) || h.file_size > FILE_MAX) return NULL;

@@ -144,6 +144,46 @@ static void pathological_data_is_searched_and_what_is_promised_is_found(void **s
 			}
 }
 
+/* The same rows are met, in the same order; codes only choose which of them are scored exactly. */
+static void a_forest_searched_by_codes_finds_what_it_finds_exactly(void **state)
+{
+	struct forest_scratch *scratch = NULL;
+
+	assert_int_equal(forest_scratch_new(&scratch), STATUS_OK);
+	for (int m = 0; m < 4; m++) {
+		struct block b, queries;
+		struct ann_block a;
+		both(metrics[m], &b, &queries);
+		ann_block_init(&a, &b, TREES, 1, runner_inline());
+		for (uint32_t r = 0; r < ROWS; r += 3) atomic_store(&a.block.dead[r], 1);
+		float *truth = truth_of(&a.block, &queries, K);
+		for (uint64_t budget = 50; budget <= ROWS; budget *= 3) {
+			size_t exactly = 0, by_codes = 0;
+			for (uint32_t q = 0; q < QUERIES; q++) {
+				struct hit hits[2][K];
+				struct topk top[2];
+				struct search_work work[2] = {{0}};
+				struct query query = block_query(&queries, q);
+				for (int i = 0; i < 2; i++) topk_init(&top[i], hits[i], K);
+				assert_int_equal(forest_search(&a.view.forest, &a.block.rows, &query, budget, NULL, scratch, &top[0], &work[0]), STATUS_OK);
+				assert_int_equal(forest_search_coded(&a.view.forest, &a.block.rows, &a.view.codes, &a.view.quant, &query, budget, NULL, scratch,
+					&top[1], &work[1]), STATUS_OK);
+				assert_int_equal(work[0].candidates, work[1].candidates);
+				assert_int_equal(top[0].count, top[1].count);
+				for (size_t i = 0; i < top[0].count; i++) {
+					exactly += hits[0][i].raw <= truth[q];
+					by_codes += hits[1][i].raw <= truth[q];
+				}
+			}
+			assert_true(by_codes <= exactly && by_codes + exactly / 200 >= exactly);
+		}
+		free(truth);
+		ann_block_free(&a);
+		block_free(&queries);
+	}
+	forest_scratch_free(&scratch);
+}
+
 static void what_is_predicted_is_found(void **state)
 {
 	static const float wanted[] = {0.8f, 0.9f, 0.95f, 0.98f, 0.99f};
@@ -204,6 +244,7 @@ int main(void)
 		cmocka_unit_test(thousands_of_dead_rows_cost_no_recall),
 		cmocka_unit_test(magnitude_does_not_matter),
 		cmocka_unit_test(pathological_data_is_searched_and_what_is_promised_is_found),
+		cmocka_unit_test(a_forest_searched_by_codes_finds_what_it_finds_exactly),
 		cmocka_unit_test(what_is_predicted_is_found),
 		cmocka_unit_test(more_recall_never_costs_less),
 	};

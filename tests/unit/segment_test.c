@@ -419,6 +419,8 @@ static void codes_and_a_graph_come_back_and_lead_to_every_row(void **state)
 	section_is_refused(&p, SECTION_EFFORTS, 20 + 8, &zero, 4); /* a recall that falls */
 	header_is_refused(&p, 160, 0, STATUS_CORRUPT, "efforts");
 	header_is_refused(&p, 160, UINT32_MAX, STATUS_CORRUPT, "counts");
+	header_is_refused(&p, 168, 0, STATUS_CORRUPT, "graph");
+	header_is_refused(&p, 168, 2, STATUS_CORRUPT, "codes");
 	header_is_refused(&p, 164, TUNE_EFFORTS_MAX + 1, STATUS_CORRUPT, "efforts");
 	/* A row that nothing leads to: whoever led to it leads elsewhere now. */
 	uint32_t *to = malloc((size_t)b.graph.edges * 4);

@@ -12,7 +12,7 @@
 #ifndef ENGINE_FOREST_H
 #define ENGINE_FOREST_H
 
-#include "worker/engine/rows.h"
+#include "worker/engine/quant.h"
 
 enum { FOREST_LEAF_MAX = 64 };
 #define FOREST_NO_BIT UINT32_MAX /* hamming: a split whose rows were halved, since no bit tells them apart */
@@ -71,6 +71,13 @@ void forest_scratch_free(struct forest_scratch **s);
  * most one leaf more), or everything was. budget >= n answers exactly. STATUS_NO_MEMORY leaves top and work untouched. */
 MUST_CHECK enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query,
 	uint64_t budget, const struct pulse *pulse, struct forest_scratch *scratch, struct topk *top, struct search_work *work);
+
+/* The same leaves in the same order, but their rows are scored by their codes (quant.h, in the order of rows), and of those the nearest
+ * FOREST_RERANK_LEAST, 4 k or a 32nd of the budget, whatever is most, exactly. What it misses of forest_search()'s hits are those that the codes misjudge. */
+enum { FOREST_RERANK_LEAST = 64, FOREST_RERANK_TIMES = 4, FOREST_RERANK_BUDGET = 32 };
+MUST_CHECK enum status forest_search_coded(const struct forest_view *f, const struct rows *rows, const struct codes *codes,
+	const struct quant *quant, const struct query *query, uint64_t budget, const struct pulse *pulse, struct forest_scratch *scratch,
+	struct topk *top, struct search_work *work);
 
 /* The leaves of tree 0 (f->n > 0) that forest_search() would inspect first if it were the only tree: at most `wanted`, in that order; their first
  * places in the order and their numbers of rows. Returns how many through ret_count. */

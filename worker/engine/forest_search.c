@@ -22,6 +22,11 @@ struct forest_scratch {
 	size_t heap_count, heap_room;
 	float *query;       /* angular and dot: the query as the planes see it */
 	size_t query_floats;
+	/* By codes: the coded query, and all rows that were scored, as score << 32 | row. */
+	uint8_t *code;
+	size_t code_room;
+	uint64_t *scored;
+	size_t scored_count, scored_room;
 };
 
 enum status forest_scratch_new(struct forest_scratch **ret)
@@ -39,6 +44,8 @@ void forest_scratch_free(struct forest_scratch **scratch)
 	free(s->touched);
 	free(s->heap);
 	free(s->query);
+	free(s->code);
+	free(s->scored);
 	free(s);
 	*scratch = NULL;
 }
@@ -163,41 +170,63 @@ static void child_priorities(const struct forest_view *f, const struct rows *row
 	*ret_right = fminf(least, margin);
 }
 
-static void score_leaf(const struct forest_view *f, const struct rows *rows, const struct query *query,
-	const struct forest_node *leaf, uint32_t tree, struct forest_scratch *s, struct topk *top, struct search_work *work)
+/* What a search does with the rows of a leaf that it meets for the first time. */
+struct scoring {
+	const struct rows *rows;
+	const struct query *query;
+	const struct codes *codes; /* NULL: exactly, into top */
+	struct topk *top;
+};
+
+static void offer(const struct rows *rows, const struct query *query, uint32_t row, struct topk *top)
+{
+	float raw = vec_raw(rows->metric, rows_row(rows, row), rows->norm2 ? rows->norm2[row] : 0, query->row, query->norm2, rows->dim);
+	if (topk_admits(top, raw)) topk_push(top, (struct hit){.id = rows->ids[row], .raw = raw});
+}
+
+static void score_exactly(const struct scoring *c, const uint32_t *fresh, uint32_t n)
+{
+	for (uint32_t i = 0; i < n && i < PREFETCH_AHEAD; i++) __builtin_prefetch(rows_row(c->rows, fresh[i]));
+	for (uint32_t i = 0; i < n; i++) {
+		if (i + PREFETCH_AHEAD < n) __builtin_prefetch(rows_row(c->rows, fresh[i + PREFETCH_AHEAD]));
+		offer(c->rows, c->query, fresh[i], c->top);
+	}
+}
+
+static void score_by_codes(const struct scoring *c, struct forest_scratch *s, const uint32_t *fresh, uint32_t n)
+{
+	uint32_t scores[FOREST_LEAF_MAX];
+
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t at = 0; at < c->codes->stride && at < 256; at += 64) __builtin_prefetch(c->codes->base + (size_t)fresh[i] * c->codes->stride + at);
+	quant_score(c->codes, s->code, fresh, n, scores);
+	for (uint32_t i = 0; i < n; i++) s->scored[s->scored_count++] = (uint64_t)scores[i] << 32 | fresh[i];
+}
+
+static void score_leaf(const struct forest_view *f, const struct scoring *c, const struct forest_node *leaf, uint32_t tree, struct forest_scratch *s,
+	struct search_work *work)
 {
 	const uint32_t *order = f->order + (size_t)tree * f->n + leaf->left;
 	uint32_t fresh[FOREST_LEAF_MAX], n = 0;
 
 	for (uint32_t i = 0; i < leaf->count; i++)
-		if (first_meeting(s, order[i]) && rows_live(rows, order[i])) {
-			fresh[n] = order[i];
-			if (n < PREFETCH_AHEAD) __builtin_prefetch(rows_row(rows, fresh[n]));
-			n++;
-		}
-	for (uint32_t i = 0; i < n; i++) {
-		if (i + PREFETCH_AHEAD < n) __builtin_prefetch(rows_row(rows, fresh[i + PREFETCH_AHEAD]));
-		uint32_t row = fresh[i];
-		float raw = vec_raw(rows->metric, rows_row(rows, row), rows->norm2 ? rows->norm2[row] : 0, query->row, query->norm2, rows->dim);
-		if (topk_admits(top, raw)) topk_push(top, (struct hit){.id = rows->ids[row], .raw = raw});
-	}
+		if (first_meeting(s, order[i]) && rows_live(c->rows, order[i])) fresh[n++] = order[i];
+	if (c->codes)
+		score_by_codes(c, s, fresh, n);
+	else
+		score_exactly(c, fresh, n);
 	work->candidates += n;
 }
 
-enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget,
-	const struct pulse *pulse, struct forest_scratch *s, struct topk *top, struct search_work *work)
+/* Leaves best-first until the budget is spent. */
+static void inspect(const struct forest_view *f, const struct scoring *c, uint64_t budget, const struct pulse *pulse, struct forest_scratch *s,
+	struct search_work *work)
 {
+	const void *seen_by_planes = plane_query(f, c->rows, c->query, s);
 	uint64_t start = work->candidates;
 	unsigned leaves = 0;
+	float most = c->rows->metric == METRIC_HAMMING ? 0 : FLT_MAX;
 
-	if (budget >= rows->n || !f->trees) {
-		exact_search(rows, query, 1, pulse, top, work);
-		return STATUS_OK;
-	}
-	enum status status = prepare(s, f);
-	if (status != STATUS_OK) return status;
-	const void *seen_by_planes = plane_query(f, rows, query, s);
-	float most = rows->metric == METRIC_HAMMING ? 0 : FLT_MAX;
 	for (uint32_t t = 0; t < f->trees; t++) heap_push(s, (struct waiting){most, f->roots[t], t});
 	while (s->heap_count > 0 && work->candidates - start < budget) {
 		struct waiting w = heap_pop(s);
@@ -207,15 +236,108 @@ enum status forest_search(const struct forest_view *f, const struct rows *rows, 
 				work->truncated = true;
 				break;
 			}
-			score_leaf(f, rows, query, node, w.tree, s, top, work);
+			score_leaf(f, c, node, w.tree, s, work);
 			continue;
 		}
 		float left, right;
-		child_priorities(f, rows, seen_by_planes, w.priority, w.node, &left, &right);
+		child_priorities(f, c->rows, seen_by_planes, w.priority, w.node, &left, &right);
 		heap_push(s, (struct waiting){left, node->left, w.tree});
 		heap_push(s, (struct waiting){right, node->right, w.tree});
 	}
 	forget(s);
+}
+
+enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget,
+	const struct pulse *pulse, struct forest_scratch *s, struct topk *top, struct search_work *work)
+{
+	struct scoring scoring = {.rows = rows, .query = query, .top = top};
+
+	if (budget >= rows->n || !f->trees) {
+		exact_search(rows, query, 1, pulse, top, work);
+		return STATUS_OK;
+	}
+	enum status status = prepare(s, f);
+	if (status == STATUS_OK) inspect(f, &scoring, budget, pulse, s, work);
+	return status;
+}
+
+/* ---- by codes ---- */
+
+/* budget < n */
+static enum status prepare_codes(struct forest_scratch *s, const struct codes *codes, uint64_t budget)
+{
+	size_t room = (size_t)budget + FOREST_LEAF_MAX;
+
+	if (room > s->scored_room) {
+		uint64_t *scored = realloc(s->scored, room * sizeof(*scored));
+		if (!scored) return STATUS_NO_MEMORY;
+		s->scored = scored;
+		s->scored_room = room;
+	}
+	if (codes->stride > s->code_room) {
+		uint8_t *code = aligned_alloc(CODE_ALIGN, codes->stride);
+		if (!code) return STATUS_NO_MEMORY;
+		free(s->code);
+		s->code = code;
+		s->code_room = codes->stride;
+	}
+	s->scored_count = 0;
+	return STATUS_OK;
+}
+
+/* Of n different keys the `keep` least, in no order: the threshold is found by bisection, whose looks the compiler does many keys at once. */
+static size_t keep_least(uint64_t *keys, size_t n, size_t keep)
+{
+	uint64_t low = 0, high = 0; /* fewer than keep are below low; keep or more are below high */
+	size_t kept = 0;
+
+	if (n <= keep) return n;
+	for (size_t i = 0; i < n; i++) high = keys[i] >= high ? keys[i] + 1 : high;
+	while (high - low > 1) {
+		uint64_t middle = low + (high - low) / 2;
+		size_t below = 0;
+		for (size_t i = 0; i < n; i++) below += keys[i] < middle;
+		if (below < keep)
+			low = middle;
+		else
+			high = middle;
+		if (below == keep) break;
+	}
+	for (size_t i = 0; i < n && kept < keep; i++)
+		if (keys[i] < high) keys[kept++] = keys[i];
+	return kept;
+}
+
+static void rerank(struct forest_scratch *s, const struct scoring *c, uint64_t budget)
+{
+	size_t keep = FOREST_RERANK_TIMES * c->top->capacity;
+
+	if (keep < FOREST_RERANK_LEAST) keep = FOREST_RERANK_LEAST;
+	if (keep < budget / FOREST_RERANK_BUDGET) keep = (size_t)(budget / FOREST_RERANK_BUDGET);
+	size_t n = keep_least(s->scored, s->scored_count, keep);
+	for (size_t i = 0; i < n; i++) {
+		if (i + PREFETCH_AHEAD < n)
+			for (size_t at = 0; at < c->rows->stride && at < 1024; at += 64)
+				__builtin_prefetch((const uint8_t *)rows_row(c->rows, (uint32_t)s->scored[i + PREFETCH_AHEAD]) + at);
+		offer(c->rows, c->query, (uint32_t)s->scored[i], c->top);
+	}
+}
+
+enum status forest_search_coded(const struct forest_view *f, const struct rows *rows, const struct codes *codes, const struct quant *quant,
+	const struct query *query, uint64_t budget, const struct pulse *pulse, struct forest_scratch *s, struct topk *top, struct search_work *work)
+{
+	struct scoring scoring = {.rows = rows, .query = query, .codes = codes, .top = top};
+
+	if (budget >= rows->n || !f->trees) {
+		exact_search(rows, query, 1, pulse, top, work);
+		return STATUS_OK;
+	}
+	enum status status = prepare(s, f);
+	if (status == STATUS_OK) status = prepare_codes(s, codes, budget);
+	if (status != STATUS_OK) return status;
+	quant_encode_query(quant, rows->metric, rows->dim, query, s->code);
+	inspect(f, &scoring, budget, pulse, s, work);
+	rerank(s, &scoring, budget);
 	return STATUS_OK;
 }
 

@@ -269,7 +269,7 @@ struct ann_view segment_ann(const struct segment *s)
 			.dot_max_norm2 = h->dot_max_norm2,
 		},
 		.quant = h->quant,
-		.codes = {(enum metric)h->metric, quant_stride((enum metric)h->metric, h->dim), section(s, SECTION_CODES)},
+		.codes = {(enum metric)h->metric, quant_stride((enum metric)h->metric, h->dim), h->codes ? section(s, SECTION_CODES) : NULL},
 		.tune = {h->efforts, (const struct tune_effort *)section(s, SECTION_EFFORTS)},
 	};
 

@@ -8,8 +8,8 @@
  *   72 trees u32 | 76 nodes u32 | 80 directions u32 | 84 floats of a direction u32 | 88 stride u32 | 92 dot_max_norm2 f32 | 96 seed u64
  *   104 lowest sequence u64 | 112 highest sequence u64 (of rows and tombstones; both 0 if there are none)
  *   120 modulus u32 | 124 remainder u32 | 128 tombstones u64 | 136 file size u64
- *   144 low f64 | 152 scale f64 of the codes (quant.h) | 160 edges u32 | 164 efforts u32 (both 0: no codes, no graph)
- *   168 section table: per section offset u64, size u64, crc32c u32 of its bytes and of the zeros up to the next boundary, zero u32
+ *   144 low f64 | 152 scale f64 of the codes (quant.h) | 160 edges u32 | 164 efforts u32 (both 0: no graph) | 168 codes u32, 1 or 0: none, and no graph | 172 zero u32
+ *   176 section table: per section offset u64, size u64, crc32c u32 of its bytes and of the zeros up to the next boundary, zero u32
  *   zeros | 4092 crc32c u32 of bytes 0 .. 4091
  * So every byte of the file is under a checksum, padding too.
  *

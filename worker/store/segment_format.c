@@ -45,7 +45,7 @@ bool segment_layout(struct segment_header *h)
 	p[SECTION_DIRS].size = (uint64_t)h->dirs * h->dir_floats * 4;
 	p[SECTION_ROOTS].size = n ? (uint64_t)h->trees * 4 : 0;
 	p[SECTION_ORDER].size = n * h->trees * 4;
-	p[SECTION_CODES].size = h->edges ? n * quant_stride((enum metric)h->metric, h->dim) : 0;
+	p[SECTION_CODES].size = h->codes ? n * quant_stride((enum metric)h->metric, h->dim) : 0;
 	p[SECTION_GRAPH].size = h->edges ? (n + 1) * 4 : 0;
 	p[SECTION_EDGES].size = (uint64_t)h->edges * 4;
 	p[SECTION_EFFORTS].size = (uint64_t)h->efforts * sizeof(struct tune_effort);
@@ -88,6 +88,8 @@ uint32_t segment_header_encode(const struct segment_header *h, uint8_t out[SEGME
 	writer_bytes(&w, &h->quant.scale, 8);
 	writer_u32(&w, h->edges);
 	writer_u32(&w, h->efforts);
+	writer_u32(&w, h->codes);
+	writer_u32(&w, 0);
 	require(writer_used(&w) == SEGMENT_TABLE_AT);
 	for (int i = 0; i < SEGMENT_SECTIONS; i++) {
 		writer_u64(&w, h->place[i].offset);
@@ -125,6 +127,8 @@ static void header_fields(struct reader *r, struct segment_header *h)
 	memcpy(&h->quant.scale, &scale, 8);
 	h->edges = reader_u32(r);
 	h->efforts = reader_u32(r);
+	h->codes = reader_u32(r);
+	(void)reader_u32(r);
 }
 
 static const char *header_fault(const struct segment_header *h)
@@ -139,7 +143,8 @@ static const char *header_fault(const struct segment_header *h)
 		uint32_t floats = (h->dim + (h->metric == METRIC_DOT) + 15) / 16 * 16;
 		if (h->metric == METRIC_HAMMING || h->dir_floats != floats) return "directions of a length that is not its dimension's";
 	}
-	if (h->edges && (h->metric == METRIC_HAMMING || !h->n || !h->trees)) return "a graph where there can be none";
+	if (h->codes > 1 || (h->codes && (h->metric == METRIC_HAMMING || !h->n))) return "codes where there can be none";
+	if (h->edges && (!h->codes || !h->trees)) return "a graph where there can be none";
 	if (!isfinite(h->quant.low) || !isfinite(h->quant.scale)) return "codes of an infinite range";
 	if (h->efforts > TUNE_EFFORTS_MAX || (h->efforts && !h->edges)) return "efforts where there can be none";
 	if (h->modulus < 1 || h->remainder >= h->modulus) return "a remainder out of range";

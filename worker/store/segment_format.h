@@ -11,7 +11,7 @@
 #include "common/vec.h"
 #include "worker/store/segment.h"
 
-enum { SEGMENT_VERSION = 2, SEGMENT_ALIGN = 4096, SEGMENT_TABLE_AT = 168, SEGMENT_TABLE_ENTRY = 24, SEGMENT_CRC_AT = 4092 };
+enum { SEGMENT_VERSION = 2, SEGMENT_ALIGN = 4096, SEGMENT_TABLE_AT = 176, SEGMENT_TABLE_ENTRY = 24, SEGMENT_CRC_AT = 4092 };
 
 enum segment_section {
 	SECTION_IDS, SECTION_SEQS, SECTION_PERM, SECTION_NORMS, SECTION_NODES, SECTION_DIR_OF, SECTION_DIRS, SECTION_ROOTS, SECTION_ORDER,
@@ -30,7 +30,7 @@ struct segment_header {
 	uint32_t modulus, remainder;
 	uint64_t tombstones, file_size;
 	struct quant quant;
-	uint32_t edges, efforts;
+	uint32_t edges, efforts, codes;
 	struct segment_place place[SEGMENT_SECTIONS];
 };
 

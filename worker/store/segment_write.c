@@ -197,6 +197,7 @@ static void header_from_content(const struct shard_identity *identity, const str
 		.quant = c->ann.quant,
 		.edges = c->ann.graph.edges,
 		.efforts = c->ann.tune.count,
+		.codes = c->n > 0 && c->ann.codes.base != NULL,
 	};
 	h->place[SECTION_PAYLOAD].size = blobs_size(c, c->payload, PAYLOAD_MAX);
 	h->place[SECTION_KEYS].size = blobs_size(c, c->key, KEY_MAX);
