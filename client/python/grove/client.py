@@ -103,10 +103,11 @@ class Client:
         if not 1 <= milliseconds <= protocol.TIMEOUT_MAX_MS:
             raise LimitExceeded(f"a timeout of {seconds} s: 0.001 to {protocol.TIMEOUT_MAX_MS // 1000} s are allowed")
         channel = channel or self.channel()
-        request = {"v": protocol.VERSION, "id": next(self._ids), "op": op, "timeout_ms": milliseconds, "client": self.identity}
+        number = next(self._ids)
+        request: Dict[str, Any] = {"v": protocol.VERSION, "id": number, "op": op, "timeout_ms": milliseconds, "client": self.identity}
         request.update((name, value) for name, value in fields.items() if value is not None)
-        channel.send(request["id"], [protocol.pack_header(request), *frames], seconds)
-        return Pending(channel, request["id"], op, seconds, time.monotonic() + seconds + REPLY_GRACE_SECONDS)
+        channel.send(number, [protocol.pack_header(request), *frames], seconds)
+        return Pending(channel, number, op, seconds, time.monotonic() + seconds + REPLY_GRACE_SECONDS)
 
     def finish(self, pending: Pending) -> Reply:
         """Wait for the reply to a request of this thread. The exception of an error reply has the Reply as `.reply`."""

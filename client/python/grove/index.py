@@ -31,6 +31,7 @@ QUERY_BYTES = 44
 REPLY_SPARE = 1 << 20  # of the largest reply, for records of missing shards
 SEARCH_BATCH = 512  # queries; more are several batches, searched while others travel
 BUILD_LOOK_SECONDS = 0.2
+BUILD_DONE = 1000  # permille
 BUILD_SECONDS = 86400.0
 
 
@@ -114,7 +115,8 @@ class Index(IndexNames):
                 raise BadRequest(f"there are {len(rows)} vectors and {len(given)} {what}: give one for each")
         packed = None if payloads is None else [protocol.pack_payload(p) for p in payloads]
         step = max(1, min(protocol.BATCH_ITEMS_MAX, BATCH_BYTES // (rows.shape[1] * rows.itemsize + 8)))
-        write_all(self, Write("upsert", numbers, names, rows, dtype, packed), step, reporter(progress, f"add to {self.name}"))
+        write = Write("upsert", numbers, names, rows, dtype, packed)
+        write_all(self, write.last_of_each() if len(write) > step else write, step, reporter(progress, f"add to {self.name}"))
 
     upsert = add
 
@@ -124,31 +126,31 @@ class Index(IndexNames):
         write_all(self, Write("delete", numbers, names), protocol.BATCH_ITEMS_MAX // 4, reporter(progress, f"delete from {self.name}"))
 
     def build(self, trees: int = 0, *, timeout: float = BUILD_SECONDS, progress: Progress = False) -> None:
-        """Build anew over all items. trees 0: as many as the index was created with. Waits until it is done; after `timeout`
-        seconds OutcomeUnknown is raised, and the build goes on."""
+        """Build anew over all items. trees 0: as many as the index was created with. Waits until it is done; after `timeout` seconds
+        OutcomeUnknown is raised, and the build goes on: describe() shows how far it is."""
         show = reporter(progress, f"build {self.name}")
         end = time.monotonic() + timeout
         seconds = min(timeout, protocol.TIMEOUT_MAX_MS / 1000)
-        pending: Optional[Pending] = self.client.begin("build", timeout=seconds, index=self.name, trees=trees)
-        if progress is False:
-            pending = self._build_finished(pending)
-        while pending is not None and pending.id not in pending.channel.arrived and time.monotonic() < pending.deadline:
-            show(int(self.describe()["progress_permille"]), 1001)
+        pending = self.client.begin("build", timeout=seconds, index=self.name, trees=trees)
+        while progress is not False and pending.id not in pending.channel.arrived and time.monotonic() < pending.deadline:
+            show(int(self.describe()["progress_permille"]), BUILD_DONE + 1)
             time.sleep(BUILD_LOOK_SECONDS)
-        if pending is not None:
-            self._build_finished(pending)
-        while self.describe()["shards_building"]:  # it took longer than a request may
-            if time.monotonic() > end:
-                raise OutcomeUnknown(f"the build of {self.name!r} takes longer than {timeout:g} s: it goes on, describe() shows how far")
-            time.sleep(BUILD_LOOK_SECONDS)
-        show(1000, 1000)
-
-    def _build_finished(self, pending: Pending) -> None:
         try:
             self.client.finish(pending)
-        except GroveError as e:
-            if e.code not in ("unknown", "timeout"):
+        except OutcomeUnknown:
+            if time.monotonic() >= end:
                 raise
+            self._await_build(end)  # it takes longer than a request may
+        show(BUILD_DONE, BUILD_DONE)
+
+    def _await_build(self, end: float) -> None:
+        while True:
+            row = self.describe()
+            if row["complete"] and not row["shards_building"]:
+                return
+            if time.monotonic() > end:
+                raise OutcomeUnknown(f"the build of {self.name!r} is not done yet: it goes on, describe() shows how far it is")
+            time.sleep(BUILD_LOOK_SECONDS)
 
     # ---- reading ----
 
@@ -171,7 +173,10 @@ class Index(IndexNames):
             middle = part.start + n // 2  # large payloads: fewer at once
             return _joined([self._get(numbers, names, slice(part.start, middle)), self._get(numbers, names, slice(middle, part.stop))],
                            self.dim, self.metric)
-        rows = vectors.rows_back(reply.frame(2), reply.header["dtype"], self.dim)
+        width = protocol.row_shape(self.metric, self.dim)[1]
+        if [len(reply.frame(i)) for i in (1, 2, 3)] != [8 * n, width * n, n]:
+            raise protocol.contradiction("get")
+        rows = vectors.rows_back(reply.frame(2), self.metric == "hamming", self.dim)
         payloads = [protocol.unpack_payload(p) for p in protocol.unpack_strings(reply.frame(4), n)]
         return Items(reply.array(1, "<u8"), rows, reply.array(3, "u1").astype(bool), payloads,
                      [key or None for key in protocol.unpack_strings(reply.frame(5), n)])
@@ -260,5 +265,5 @@ def _joined(parts: List[Items], dim: int, metric: str) -> Items:
         return parts[0]
     dtype = numpy.uint8 if metric == "hamming" else numpy.float32
     empty = Items(numpy.zeros(0, numpy.uint64), numpy.zeros((0, dim), dtype), numpy.zeros(0, bool), [], [])
-    return Items(*(numpy.concatenate([empty[i]] + [p[i] for p in parts]) for i in range(3)),  # type: ignore[arg-type,misc]
+    return Items(*(numpy.concatenate([empty[i]] + [p[i] for p in parts]) for i in range(3)),  # type: ignore[arg-type]
                  *([x for p in parts for x in p[i]] for i in (3, 4)))

@@ -49,14 +49,21 @@ class Reply(NamedTuple):
         """A bulk frame as an array of records (read-only)."""
         frame = self.frame(number)
         if len(frame) % numpy.dtype(dtype).itemsize:
-            raise GroveError(f"the reply's frame {number} has {len(frame)} bytes, which is no whole number of records: "
-                             "is this endpoint a Grove coordinator?")
+            raise contradiction(str(self.header.get("op")))
         return numpy.frombuffer(frame, dtype)
 
     def rows(self, number: int, names: Sequence[str]) -> List[Dict[str, Any]]:
         """A frame of rows as dicts. Values that a later version adds at the end are left out."""
         frame = self.frame(number)
-        return [dict(zip(names, row)) for row in msgpack.unpackb(frame)] if frame else []
+        try:
+            return [dict(zip(names, row)) for row in msgpack.unpackb(frame)] if frame else []
+        except (ValueError, TypeError, msgpack.UnpackException):
+            raise contradiction(str(self.header.get("op"))) from None
+
+
+def contradiction(op: str) -> GroveError:
+    """The error for a reply whose frames are not what its header says."""
+    return GroveError(f"the reply to '{op}' contradicts itself: is this endpoint a Grove coordinator of this version?")
 
 
 def pack_header(request: Dict[str, Any]) -> bytes:
@@ -81,7 +88,9 @@ def unpack_strings(frame: bytes, n: int) -> List[bytes]:
     """The reverse; n empty strings from an empty frame."""
     if not frame:
         return [b""] * n
-    lengths = numpy.frombuffer(frame, "<u4", n).tolist()
+    lengths = numpy.frombuffer(frame[:4 * n], "<u4").tolist() if len(frame) >= 4 * n else []
+    if len(lengths) != n or 4 * n + sum(lengths) != len(frame):
+        raise contradiction("strings")
     strings, at = [], 4 * n
     for length in lengths:
         strings.append(frame[at:at + length])

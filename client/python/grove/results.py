@@ -62,9 +62,12 @@ class Hits(NamedTuple):
 
 
 def hits_of(reply: Reply) -> Hits:
-    ids = reply.array(2, "<u8")
+    """The hits of a search's reply; an error if its frames contradict one another."""
+    counts, ids, distances, coverage = (reply.array(i + 1, t) for i, t in enumerate(("<u4", "<u8", "<f4", protocol.COVERAGE)))
+    if not len(ids) == len(distances) == int(counts.sum()) or not len(counts) == len(coverage) == reply.header.get("nq"):
+        raise protocol.contradiction("search")
     payloads = protocol.unpack_strings(reply.frame(6), len(ids)) if reply.header.get("payloads") else None
-    return Hits(reply.array(1, "<u4"), ids, reply.array(3, "<f4"), reply.array(4, protocol.COVERAGE), payloads)
+    return Hits(counts, ids, distances, coverage, payloads)
 
 
 def result_of(parts: Sequence[Hits], farthest: float) -> SearchResult:
@@ -73,8 +76,11 @@ def result_of(parts: Sequence[Hits], farthest: float) -> SearchResult:
         nothing = numpy.zeros((0, 0))
         return SearchResult(nothing.astype(numpy.uint64), nothing.astype(numpy.float32), numpy.zeros(0, int),
                             numpy.zeros(0, protocol.COVERAGE))
-    counts, ids, distances, coverage = (numpy.concatenate([part[i] for part in parts]) if len(parts) > 1 else parts[0][i] for i in range(4))
-    counts = counts.astype(numpy.int64)
+    counts = numpy.concatenate([part.counts for part in parts]).astype(numpy.int64)
+    ids, distances, coverage = parts[0].ids, parts[0].distances, parts[0].coverage
+    if len(parts) > 1:
+        ids, distances = numpy.concatenate([part.ids for part in parts]), numpy.concatenate([part.distances for part in parts])
+        coverage = numpy.concatenate([part.coverage for part in parts])
     payloads = None
     if all(part.payloads is not None for part in parts):
         payloads = _split([protocol.unpack_payload(p) for part in parts for p in part.payloads or ()], counts)

@@ -69,6 +69,7 @@ class GroveNeighbors(TransformerMixin, BaseEstimator):
             raise ValueError(f"mode is 'distance' or 'connectivity', not {self.mode!r}")
         X = validate_data(self, X, dtype=numpy.float32, order="C")
         self._forget()
+        self._drop: Any  # None once the index is kept
         self.index_, self._drop = owned.create(self, "sklearn", X.shape[1], metric, endpoint=self.endpoint, timeout=self.timeout,
                                                shards=self.shards, seed=self.random_state)
         self.index_.add(range(len(X)), X)
@@ -114,7 +115,7 @@ class GroveNeighbors(TransformerMixin, BaseEstimator):
         return (_shown(self.metric, distances), indices) if return_distance else indices
 
     def _search(self, X: Any, ids: Any, k: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
-        how = {"exact": True} if self.exact else {"recall": self.recall}
+        how: Dict[str, Any] = {"exact": True} if self.exact else {"recall": self.recall}
         result = self.index_.search(X, k, **how) if ids is None else self.index_.search_ids(ids, k, **how)
         if result.ids.shape[1] < k or (result.counts < k).any():  # a search that saw too few: all of them have k neighbours
             result = self.index_.search(X, k, exact=True) if ids is None else self.index_.search_ids(ids, k, exact=True)

@@ -40,12 +40,12 @@ def pack_bits(X: numpy.ndarray) -> numpy.ndarray:
     return numpy.packbits(X, axis=1, bitorder="little")
 
 
-def rows_back(frame: bytes, dtype: str, dim: int) -> numpy.ndarray:
+def rows_back(frame: bytes, bits: bool, dim: int) -> numpy.ndarray:
     """Vectors of a reply: float32 [n x dim], or uint8 zeros and ones [n x dim] for bits. Read-only for floats."""
-    if dtype == "bits":
+    if bits:
         rows = numpy.frombuffer(frame, numpy.uint8).reshape(-1, (dim + 7) // 8)
         return numpy.unpackbits(rows, axis=1, count=dim, bitorder="little")
-    return numpy.frombuffer(frame, "<f4" if dtype == "f32" else numpy.uint8).reshape(-1, dim)
+    return numpy.frombuffer(frame, "<f4").reshape(-1, dim)
 
 
 def ids_of(ids: Iterable[Any]) -> numpy.ndarray:

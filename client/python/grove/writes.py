@@ -4,7 +4,8 @@ After an error no further batch is sent; the batches under way are still waited 
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Optional
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
 import numpy
 
@@ -19,7 +20,8 @@ REJECTED, UNKNOWN = 1, 2
 CERTAINLY_NOT_DONE = ("bad_request", "limit", "not_found", "busy", "unavailable", "disk_full", "unsupported")
 
 
-class Write(NamedTuple):
+@dataclass(frozen=True)
+class Write:
     """All items of one call. ids or keys may be None; rows, dtype and payloads are for an upsert."""
 
     op: str
@@ -31,6 +33,17 @@ class Write(NamedTuple):
 
     def __len__(self) -> int:
         return len(self.keys if self.ids is None else self.ids)  # type: ignore[arg-type]
+
+    def last_of_each(self) -> "Write":
+        """Of items that come twice the later one alone: batches that are sent again may overtake one another."""
+        names = numpy.array(self.keys, object) if self.ids is None else self.ids
+        _, from_the_end = numpy.unique(names[::-1], return_index=True)
+        if len(from_the_end) == len(names):
+            return self
+        keep = numpy.sort(len(names) - 1 - from_the_end)
+        lists = [None if strings is None else [strings[i] for i in keep] for strings in (self.keys, self.payloads)]
+        return replace(self, ids=None if self.ids is None else self.ids[keep], keys=lists[0], payloads=lists[1],
+                       rows=self.rows[keep])  # type: ignore[index]
 
     def frames(self, part: slice) -> List[Any]:
         keys = b"" if self.keys is None else protocol.pack_strings(self.keys[part])
