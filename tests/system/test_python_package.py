@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The Python package can be installed without a network, is typed, and imports nothing before it is needed."""
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -40,6 +41,15 @@ class Package(unittest.TestCase):
     def test_scikit_learn_is_imported_only_by_whom_asks_for_it(self):
         self.run_quietly("/usr/bin/python3", "-c", "import grove, sys; assert not {'sklearn', 'scipy', 'pandas'} & set(sys.modules)",
                          env=dict(os.environ, PYTHONPATH=PACKAGE))
+
+    def test_the_programs_of_its_readme_run(self):
+        with open(f"{PACKAGE}/README.md", encoding="utf-8") as f:
+            programs = re.findall(r"<!-- test: commands -->\n```python\n(.*?)```", f.read(), re.S)
+        self.assertEqual(len(programs), 2)
+        with cluster.Cluster(workers=2) as c:
+            for program in programs:
+                self.run_quietly("/usr/bin/python3", "-c", program, cwd=self.folder,
+                                 env=dict(os.environ, PYTHONPATH=PACKAGE, GROVE_ENDPOINT=c.endpoint))
 
 
 if __name__ == "__main__":

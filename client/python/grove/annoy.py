@@ -310,10 +310,10 @@ class AnnoyIndex:
     def _facts(self) -> Dict[str, Any]:
         return {"f": self.f, "metric": self._metric, "n_items": self._n_items, "n_trees": self._n_trees}
 
-    def _write(self, path: str) -> None:
+    def _write(self, path: str, save_format: Optional[str] = None) -> None:
         self._settle()
         index = self._index
-        save_format = self.save_format
+        save_format = save_format or self.save_format
         if save_format is None:
             save_format = "copy" if index is None or cluster.is_embedded(index.client.endpoint) else "ticket"
         if save_format not in ("ticket", "copy"):

@@ -1,0 +1,25 @@
+#!/usr/bin/python3
+"""The quick start of scikit-plots' annoy page, with only the import changed: prints 1000 ids, the nearest to item 0 first.
+
+    python3 scikitplots_quick_start.py"""
+import os
+import random
+import tempfile
+
+from grove.scikitplots import AnnoyIndex  # was: from scikitplot.annoy import AnnoyIndex
+
+random.seed(0)
+f = 40  # length of item vector that will be indexed
+
+t = AnnoyIndex(f, "angular")
+for i in range(1000):
+    v = [random.gauss(0, 1) for z in range(f)]
+    t.add_item(i, v)
+
+t.build(10)  # 10 trees
+with tempfile.TemporaryDirectory() as folder:
+    t.save(os.path.join(folder, "test.ann"))
+
+    u = AnnoyIndex(f, "angular")
+    u.load(os.path.join(folder, "test.ann"))
+    print(u.get_nns_by_item(0, 1000))  # will find the 1000 nearest neighbors

@@ -1,0 +1,108 @@
+#!/usr/bin/python3
+"""scikit-plots' names for an index: chained calls, arrays, parameters, bytes, bundles, pickles; and its quick start."""
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy
+
+import cluster
+
+PACKAGE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "client", "python"))
+sys.path.insert(0, PACKAGE)
+import grove  # noqa: E402  (after the path)
+from grove.scikitplots import Annoy, AnnoyIndex, Index  # noqa: E402
+
+
+class ScikitPlots(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = cluster.Cluster(workers=2)
+        cls.cluster.wait_ready()
+        os.environ["GROVE_ENDPOINT"] = cls.cluster.endpoint
+        cls.X = numpy.random.default_rng(cluster.SEED).standard_normal((200, 5)).astype("f4")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.close()
+
+    def built(self, **parameters):
+        return Index(5, "euclidean", **parameters).fit(self.X, n_trees=4)
+
+    def test_calls_are_chained_and_the_first_vector_decides_f(self):
+        self.assertIs(Annoy, Index)
+        self.assertIs(AnnoyIndex, Index)
+        index = Index(metric="l2").set_seed(3).add_item(0, [1, 2, 3]).add_item(1, [2, 2, 3]).build(2)
+        self.assertEqual((index.f, index.metric, len(index), index.get_nns_by_item(0, 2)), (3, "euclidean", 2, [0, 1]))
+        self.assertEqual(index.get_item(1).tolist(), [2, 2, 3])
+        self.assertEqual(len(index.unbuild().rebuild(3).unload()), 0)
+
+    def test_every_name_of_a_metric_is_known(self):
+        for name, metric in (("cosine", "angular"), ("lstsq", "euclidean"), ("taxicab", "manhattan"), ("cityblock", "manhattan"), ("@", "dot"),
+                             (".", "dot"), ("innerproduct", "dot"), ("hamming", "hamming")):
+            self.assertEqual(Index(2, name).metric, metric)
+        with self.assertRaises(ValueError):
+            Index(2, "chebyshev")
+        with self.assertWarns(FutureWarning):
+            self.assertEqual(Index(2).metric, "angular")
+
+    def test_queries_with_arrays(self):
+        index = self.built()
+        order = numpy.argsort(((self.X - self.X[3]) ** 2).sum(axis=1), kind="stable")
+        ids, distances = index.query_by_item(3, 10, search_k=10000, include_distances=True)
+        numpy.testing.assert_array_equal(ids, order[:10])
+        self.assertEqual(distances.dtype, numpy.float32)
+        numpy.testing.assert_array_equal(index.query_by_item(3, 9, search_k=10000, exclude_self=True), order[1:10])
+        numpy.testing.assert_array_equal(index.query_vectors_by_vector(self.X[3], 4, search_k=10000), self.X[order[:4]])
+        ids, distances = index.kneighbors(self.X[:7], 3)
+        self.assertEqual((ids.shape, ids[:, 0].tolist()), ((7, 3), list(range(7))))
+        self.assertEqual(index.transform(self.X[:2]).shape, (2, 5))
+        numpy.testing.assert_array_equal(index.to_numpy(), self.X)
+        self.assertEqual(index.add_items(self.X[:2], start_id=500).tolist(), [500, 501])
+        self.assertEqual(len(index), 502)
+        with self.assertRaises(grove.NotFound):
+            Index(5, "dot").kneighbors(self.X[:1])
+
+    def test_parameters(self):
+        index = Index(5, "cosine", 7, seed=11)
+        self.assertEqual((index.seed, index.random_state, index.n_features_in_), (11, 11, 5))
+        self.assertEqual(Index(**index.get_params()).get_params(), index.get_params())
+        self.assertEqual(index.set_params(metric="dot", n_neighbors=2).get_params()["metric"], "dot")
+        index.add_items(self.X)
+        self.assertEqual(index.set_params(n_neighbors=3).n_neighbors, 3)
+        for bad in ({"metric": "l1"}, {"colour": 1}):
+            with self.assertRaises(ValueError):
+                index.set_params(**bad)
+        self.assertEqual(index.info()["n_items"], 200)
+
+    def test_pickles_bytes_and_bundles_hold_the_items_themselves(self):
+        index = self.built(n_neighbors=9)
+        before = index.kneighbors(self.X[:20])[0]
+        copies = [pickle.loads(pickle.dumps(index)), Index.from_bytes(index.to_bytes(), f=5, metric="euclidean"), Index.from_low_level(index)]
+        with tempfile.TemporaryDirectory(prefix="grove-test-") as folder:
+            index.save_bundle(f"{folder}/bundle")
+            copies.append(Index.load_bundle(f"{folder}/bundle"))
+            copies.append(Index.load_index(5, "euclidean", f"{folder}/bundle/index.ann"))
+            with open(f"{folder}/bundle/manifest.json") as f:
+                self.assertEqual(json.load(f)["params"]["n_neighbors"], 9)
+        self.assertEqual(copies[0].n_neighbors, 9)
+        self.assertEqual(copies[3].n_neighbors, 9)
+        index.unload()
+        for copy in copies:
+            numpy.testing.assert_array_equal(copy.kneighbors(self.X[:20])[0], before)
+        self.assertEqual(len(pickle.loads(pickle.dumps(Index(3, "dot")))), 0)
+
+    def test_the_quick_start_prints_a_thousand_ids(self):
+        done = subprocess.run(["/usr/bin/python3", os.path.join(PACKAGE, "examples", "scikitplots_quick_start.py")],
+                              env=dict(os.environ, PYTHONPATH=PACKAGE), capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        ids = json.loads(done.stdout)
+        self.assertEqual((ids[0], sorted(ids)), (0, list(range(1000))))
+
+
+if __name__ == "__main__":
+    cluster.run()
