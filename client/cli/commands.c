@@ -118,7 +118,7 @@ static const struct option search_options[] = {
 	{"min-coverage", 0, "C", "share of the shards (0 to 1) that must answer; default 1", false},
 	{"with-payload", 0, NULL, "hits with their payloads", false},
 	{"sheet", 0, "FILE", "write queries and neighbours as a grid of images (PNG); needs --shape", false},
-	{"shape", 0, "WxH", "width and height of an image: 28x28", false},
+	{"shape", 0, "WxH[x3]", "width and height of an image: 28x28; 32x32x3 in colour, 3x32x32 where the colours stand apart", false},
 	{0, 0, 0, 0, 0},
 };
 

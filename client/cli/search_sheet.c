@@ -20,40 +20,53 @@ struct cell {
 	bool by_id, known;
 };
 
+struct shape { uint32_t width, height; enum sheet_layout layout; };
+
 struct search_sheet {
 	struct session *session;
 	const struct query_set *queries;
 	const char *path;
 	const grove_index *index;
-	uint32_t k, width, height, dim, rows; /* rows: queries added so far */
+	struct shape shape;
+	uint32_t k, dim, rows; /* rows: queries added so far */
 	struct cell *cells;		      /* (1 + k) for each query */
 	float *pixels;			      /* dim for each cell */
 };
 
-static bool shape_parse(const char *text, uint32_t *ret_width, uint32_t *ret_height)
+/* WIDTHxHEIGHT, WIDTHxHEIGHTx3 or 3xWIDTHxHEIGHT. */
+static bool shape_parse(const char *text, struct shape *ret)
 {
-	char width[16];
-	const char *x = strchr(text, 'x');
-	uint64_t w, h;
-	if (!x || (size_t)(x - text) >= sizeof(width)) return false;
-	memcpy(width, text, (size_t)(x - text));
-	width[x - text] = 0;
-	if (!text_u64(width, &w) || !text_u64(x + 1, &h) || w == 0 || h == 0 || w > DIM_MAX || h > DIM_MAX) return false;
-	*ret_width = (uint32_t)w;
-	*ret_height = (uint32_t)h;
+	uint64_t sizes[3];
+	char part[16];
+	size_t n = 0;
+
+	for (const char *end;; text = end + 1) {
+		end = strchr(text, 'x');
+		size_t length = end ? (size_t)(end - text) : strlen(text);
+		if (n == 3 || length >= sizeof(part)) return false;
+		memcpy(part, text, length);
+		part[length] = 0;
+		if (!text_u64(part, &sizes[n]) || sizes[n] == 0 || sizes[n] > DIM_MAX) return false;
+		n++;
+		if (!end) break;
+	}
+	bool planes = n == 3 && sizes[0] == 3;
+	if (n < 2 || (n == 3 && !planes && sizes[2] != 3)) return false;
+	*ret = (struct shape){(uint32_t)sizes[planes], (uint32_t)sizes[planes + 1], n == 2 ? SHEET_GREY : planes ? SHEET_PLANES : SHEET_RGB};
 	return true;
 }
 
 int search_sheet_open(const struct arguments *a, struct session *session, const grove_index *index,
 	const struct query_set *queries, uint32_t k, struct search_sheet **ret)
 {
-	uint32_t width, height;
-	if (!shape_parse(arguments_text(a, "shape"), &width, &height))
-		return usage_error(a->command, "--shape is WIDTHxHEIGHT, like 28x28: not '%s'", arguments_text(a, "shape"));
-	if ((uint64_t)width * height != index->dim)
-		return usage_error(a->command,
-			"%" PRIu32 "x%" PRIu32 " are %" PRIu64 " pixels, but the index has %" PRIu32 " dimensions", width, height,
-			(uint64_t)width * height, index->dim);
+	struct shape shape;
+	if (!shape_parse(arguments_text(a, "shape"), &shape))
+		return usage_error(a->command, "--shape is WIDTHxHEIGHT, like 28x28; in colour 32x32x3, or 3x32x32 where the colours stand apart: not '%s'",
+			arguments_text(a, "shape"));
+	uint64_t values = (uint64_t)shape.width * shape.height * (shape.layout == SHEET_GREY ? 1 : 3);
+	if (values != index->dim)
+		return usage_error(a->command, "an image of %s has %" PRIu64 " values, but the index has %" PRIu32 " dimensions",
+			arguments_text(a, "shape"), values, index->dim);
 	if (queries->count > SHEET_QUERIES_MAX || k > SHEET_NEIGHBOURS_MAX)
 		return usage_error(a->command, "a sheet has at most %d queries and %d neighbours: use --limit and -k",
 			SHEET_QUERIES_MAX, SHEET_NEIGHBOURS_MAX);
@@ -65,8 +78,7 @@ int search_sheet_open(const struct arguments *a, struct session *session, const 
 			.path = arguments_text(a, "sheet"),
 			.index = index,
 			.k = k,
-			.width = width,
-			.height = height,
+			.shape = shape,
 			.dim = index->dim};
 		s->cells = calloc(cells, sizeof(*s->cells));
 		s->pixels = calloc(cells * index->dim, sizeof(*s->pixels));
@@ -172,7 +184,7 @@ int search_sheet_write(struct search_sheet *s)
 	int exit_code = sheet_fetch(s);
 	if (exit_code != EXIT_OK) return exit_code;
 	sheet_range(s, &low, &high);
-	enum status status = sheet_new(1 + s->k, s->rows, s->width, s->height, &sheet, &report);
+	enum status status = sheet_new(1 + s->k, s->rows, s->shape.width, s->shape.height, s->shape.layout, &sheet, &report);
 	for (size_t c = 0; status == STATUS_OK && c < (size_t)s->rows * (1 + s->k); c++) {
 		if (s->cells[c].known)
 			sheet_put(

@@ -1,4 +1,4 @@
-/* sheet.c - one byte a pixel, written by libpng's simplified interface, which needs no longjmp. */
+/* sheet.c - one byte a pixel, or three in colour, written by libpng's simplified interface, which needs no longjmp. */
 #include "client/cli/sheet.h"
 
 #include <errno.h>
@@ -15,16 +15,21 @@ enum { GAP = 2, QUERY_GAP = 8, BACKGROUND = 48, WIDTH_WANTED = 64 };
 
 struct sheet {
 	uint32_t columns, rows, width, height, scale;
+	enum sheet_layout layout;
+	uint32_t channels; /* bytes of a pixel */
 	size_t wide, high; /* of the picture */
 	uint8_t *pixels;
 };
 
-enum status sheet_new(uint32_t columns, uint32_t rows, uint32_t width, uint32_t height, struct sheet **ret, struct report *report)
+enum status sheet_new(uint32_t columns, uint32_t rows, uint32_t width, uint32_t height, enum sheet_layout layout,
+	struct sheet **ret, struct report *report)
 {
+	uint32_t channels = layout == SHEET_GREY ? 1 : 3;
 	uint32_t scale = width < WIDTH_WANTED ? (WIDTH_WANTED + width - 1) / width : 1;
 	size_t wide, high, bytes;
 	if (!size_mul(columns, (size_t)width * scale + GAP, &wide) || !size_mul(rows, (size_t)height * scale + GAP, &high) ||
 		!size_add(wide, GAP + QUERY_GAP, &wide) || !size_add(high, GAP, &high) || !size_mul(wide, high, &bytes) ||
+		!size_mul(bytes, channels, &bytes) ||
 		bytes > SHEET_BYTES_MAX)
 		return report_set(report, STATUS_LIMIT,
 			"the sheet would be larger than %d MiB: take fewer queries with --limit, or fewer neighbours",
@@ -42,6 +47,8 @@ enum status sheet_new(uint32_t columns, uint32_t rows, uint32_t width, uint32_t 
 		.width = width,
 		.height = height,
 		.scale = scale,
+		.layout = layout,
+		.channels = channels,
 		.wide = wide,
 		.high = high,
 		.pixels = pixels};
@@ -57,7 +64,7 @@ void sheet_free(struct sheet **s)
 	*s = NULL;
 }
 
-static uint8_t grey(float v, float low, float high)
+static uint8_t level(float v, float low, float high)
 {
 	if (!(high > low) || v <= low) return 0;
 	return v >= high ? 255 : (uint8_t)((v - low) / (high - low) * 255 + 0.5f);
@@ -69,9 +76,12 @@ void sheet_put(struct sheet *s, uint32_t column, uint32_t row, const float *pixe
 	size_t left = GAP + column * ((size_t)s->width * s->scale + GAP) + (column ? QUERY_GAP : 0);
 	size_t top = GAP + row * ((size_t)s->height * s->scale + GAP);
 	for (size_t y = 0; y < (size_t)s->height * s->scale; y++) {
-		uint8_t *out = s->pixels + (top + y) * s->wide + left;
-		for (size_t x = 0; x < (size_t)s->width * s->scale; x++)
-			out[x] = grey(pixels[y / s->scale * s->width + x / s->scale], low, high);
+		uint8_t *out = s->pixels + ((top + y) * s->wide + left) * s->channels;
+		for (size_t x = 0; x < (size_t)s->width * s->scale; x++) {
+			size_t at = y / s->scale * s->width + x / s->scale;
+			for (size_t c = 0; c < s->channels; c++)
+				*out++ = level(pixels[s->layout == SHEET_PLANES ? c * s->width * s->height + at : at * s->channels + c], low, high);
+		}
 	}
 }
 
@@ -82,11 +92,11 @@ enum status sheet_write(const struct sheet *s, const char *path, struct report *
 	image.version = PNG_IMAGE_VERSION;
 	image.width = (png_uint_32)s->wide;
 	image.height = (png_uint_32)s->high;
-	image.format = PNG_FORMAT_GRAY;
+	image.format = s->layout == SHEET_GREY ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
 	/* Not png_image_write_to_file(): after a failure that removes what stands at the path, whatever it is. */
 	errno = 0;
 	FILE *file = fopen(path, "wb");
-	bool ok = file && png_image_write_to_stdio(&image, file, 0, s->pixels, (png_int_32)s->wide, NULL);
+	bool ok = file && png_image_write_to_stdio(&image, file, 0, s->pixels, (png_int_32)(s->wide * s->channels), NULL);
 	int error = errno;
 	if (file && fclose(file) != 0) {
 		if (ok) error = errno;
