@@ -194,6 +194,7 @@ typedef struct grove_hits {
 	uint32_t missing_count;         /* shards that some query did without */
 	const grove_missing *missing;
 	grove_strings payloads;         /* one for each hit, msgpack; empty where an item has none */
+	float predicted;                /* recall, over the shards that answered, 0 to 1; 0: nothing is known (forest, or search_k was named) */
 } grove_hits;
 
 /* The answer of a get: rows as the index stores them (float, or bits for hamming); zeros where found[i] is 0. */

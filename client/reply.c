@@ -159,6 +159,7 @@ static bool hits_from(struct box *b, const struct client_hits *in)
 	out->coverage = coverage;
 	out->missing = missing;
 	out->missing_count = in->missing_count;
+	out->predicted = in->predicted;
 	return strings_from(b, &in->payloads, in->total, &out->payloads);
 }
 

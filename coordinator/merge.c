@@ -189,6 +189,21 @@ static enum status coverage_all(const struct merge_request *r, struct merge_answ
 	return STATUS_OK;
 }
 
+/* Of all the answering shards together: each holds its part of the true hits by the number of its items. */
+static float predicted_recall(const struct merge_request *r)
+{
+	double items = 0, found = 0;
+	for (size_t i = 0; i < r->list_count; i++)
+		for (uint32_t s = 0; s < r->lists[i].shard_count; s++) {
+			const struct shard_outcome *o = &r->lists[i].outcomes[s];
+			if (o->status != STATUS_OK || o->items == 0) continue;
+			if (o->predicted == 0) return 0;
+			items += (double)o->items;
+			found += (double)o->items * (double)o->predicted;
+		}
+	return items > 0 ? (float)(found / items) : 0;
+}
+
 enum status merge_run(const struct merge_request *r, struct merge_answer *ret, struct report *report)
 {
 	struct merge_answer a = {.hits = {.nq = r->nq}};
@@ -202,6 +217,7 @@ enum status merge_run(const struct merge_request *r, struct merge_answer *ret, s
 		status = report_set(report, STATUS_LIMIT, "the answer passes %d bytes (CLIENT_FRAME_MAX): ask for fewer hits, or without payloads",
 			CLIENT_FRAME_MAX);
 	if (status != STATUS_OK) goto out;
+	a.hits.predicted = predicted_recall(r);
 	a.hits.counts = a.counts.bytes;
 	a.hits.ids = a.ids.bytes;
 	a.hits.distances = a.distances.bytes;

@@ -106,5 +106,6 @@ struct search_spec route_effort(const struct search_spec *spec, uint32_t trees, 
 	if (by_recall && spec->recall == 0) each.recall = EFFORT_RECALL_DEFAULT;
 	each.search_k = by_recall || spec->mode == SEARCH_EXACT ? 0 : route_budget(search_k, spec->k, shards);
 	each.tune_k = route_tune_k(spec->k, shards);
+	each.spread = shards;
 	return each;
 }

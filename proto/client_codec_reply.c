@@ -47,6 +47,7 @@ static void put_body_fields(struct fields_out *out, const struct client_reply *r
 		fields_put_u64(out, FIELD_TOTAL, r->search.total);
 		fields_put_u64(out, FIELD_MISSING, r->search.missing_count);
 		fields_put_bool(out, FIELD_PAYLOADS, r->search.payloads.count > 0);
+		if (r->search.predicted != 0) fields_put_float(out, FIELD_PREDICTED, r->search.predicted);
 	}
 }
 
@@ -232,6 +233,7 @@ static enum status decode_search(struct decoding *d)
 	if (status == STATUS_OK) status = need_u32(d, FIELD_TOTAL, QUERY_HITS_MAX, &total);
 	if (status == STATUS_OK) status = need_u32(d, FIELD_MISSING, SHARDS_MAX, &h->missing_count);
 	h->total = total;
+	if (status == STATUS_OK) status = fields_share(&d->fields, FIELD_PREDICTED, &h->predicted, d->report);
 	if (status == STATUS_OK && h->nq == 0) status = malformed(d, "an answer to no query");
 	if (status == STATUS_OK) status = take_frame(d, 1, "counts", h->nq, 4, &h->counts);
 	if (status == STATUS_OK) status = take_frame(d, 2, "ids", h->total, 8, &h->ids);

@@ -25,6 +25,7 @@ static void put_outcomes(struct frames *f, const struct shard_outcome *o, uint32
 		writer_init(&w, record, sizeof(record));
 		writer_u32(&w, (uint32_t)(int32_t)o[i].status);
 		writer_u32(&w, 0);
+		store_f32(record + 4, o[i].predicted);
 		writer_u64(&w, o[i].items);
 		writer_u64(&w, o[i].sequence);
 		writer_u64(&w, o[i].epoch);
@@ -210,8 +211,10 @@ static enum status take_outcomes(struct decoding *d, uint32_t n)
 	d->r.search.shards = o;
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *record = records + (size_t)i * OUTCOME_BYTES;
-		o[i] = (struct shard_outcome){(enum status)(int32_t)load_u32(record), load_u64(record + 8), load_u64(record + 16), load_u64(record + 24)};
+		o[i] = (struct shard_outcome){.status = (enum status)(int32_t)load_u32(record), .predicted = load_f32(record + 4), .items = load_u64(record + 8),
+			.sequence = load_u64(record + 16), .epoch = load_u64(record + 24)};
 		if (o[i].status > 0) return wire_bad(d->report, "the status of a shard");
+		if (!(o[i].predicted >= 0 && o[i].predicted <= 1)) return wire_bad(d->report, "the prediction of a shard");
 	}
 	return STATUS_OK;
 }

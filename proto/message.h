@@ -52,6 +52,7 @@ struct search_spec {
 	uint32_t search_k;    /* candidates for the whole index; 0: not named. Ignored for exact */
 	float recall;         /* the share of the true k nearest that is wanted, graph mode only: 0 < recall < 1; 0: not named */
 	uint32_t tune_k;      /* to a worker only, 1..k: how many of the k nearest one shard may well hold; what `recall` is meant of there */
+	uint32_t spread;      /* to a worker only: how many shards the k nearest are spread over; what predictions are made of. 0: one */
 	bool with_payload;
 };
 /* NULL, or what is wrong with the effort, as a sentence. Not its budget: the two wires have their own limits. */
@@ -157,6 +158,7 @@ struct client_hits {
 	uint32_t missing_count;
 	const uint8_t *missing;   /* MISSING_BYTES x missing_count: the union over the batch */
 	struct blobs payloads;    /* count total, or 0 when not asked for */
+	float predicted;          /* recall, of the shards that answered, 0..1; 0: nothing is known (forest, or a budget was named) */
 };
 
 struct client_reply {
@@ -248,7 +250,8 @@ struct cluster_request {
 /* What one query got from one shard, a byte of the matrix [nq x shard_count]. */
 enum shard_answer { ANSWER_DONE = 0, ANSWER_TRUNCATED = 1, ANSWER_NONE = 2 };
 
-struct shard_outcome { enum status status; uint64_t items, sequence, epoch; }; /* items: live, in the searched snapshot */
+/* items: live, in the searched snapshot. predicted, 0..1: what share of the k nearest that it holds it expected to find; 0: nothing is known. */
+struct shard_outcome { enum status status; uint64_t items, sequence, epoch; float predicted; };
 
 struct cluster_reply {
 	uint64_t id;

@@ -317,6 +317,7 @@ static enum status fill(struct search *s, struct arrays *a, uint64_t total, stru
 		a->outcomes[t].status = (enum status)atomic_load(&target->status);
 		if (!target->held) continue;
 		a->outcomes[t].items = snapshot_items(target->snapshot);
+		a->outcomes[t].predicted = snapshot_predict(target->snapshot, &s->task.request.search.spec);
 		a->outcomes[t].sequence = snapshot_sequence(target->snapshot);
 		a->outcomes[t].epoch = shard_identity(target->held->shard)->epoch;
 	}

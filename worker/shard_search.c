@@ -150,6 +150,28 @@ enum status snapshot_search(struct snapshot *snap, const struct search_spec *spe
 	return status;
 }
 
+float snapshot_predict(const struct snapshot *snap, const struct search_spec *spec)
+{
+	const struct view *v = snap->view;
+	double k = (double)spec->k / (spec->spread ? spec->spread : 1), rows = 0, found = 0;
+
+	if (spec->mode == SEARCH_EXACT || (spec->search_k && spec->search_k >= snap->items)) return 1;
+	if (spec->mode != SEARCH_GRAPH || spec->search_k) return 0;
+	for (uint32_t i = 0; i < v->memtable_count; i++) rows += memtable_limit(snap, i);
+	found = rows;
+	for (uint32_t i = 0; i < v->segment_count; i++) rows += (double)segment_rows(v->segments[i]->segment).n;
+	for (uint32_t i = 0; i < v->segment_count; i++) {
+		const struct segment *segment = v->segments[i]->segment;
+		struct plan plan = plan_segment(segment, spec, 0);
+		double n = (double)segment_rows(segment).n;
+		struct ann_view ann = segment_ann(segment);
+		double part = plan.mode == SEARCH_GRAPH ? tune_predict(&ann.tune, k * n / rows, plan.effort.ef) : 1;
+		if (!(part > 0)) return 0;
+		found += n * part;
+	}
+	return rows > 0 ? (float)(found / rows) : 1;
+}
+
 static bool seen_at(uint64_t dead_at, uint64_t sequence) { return dead_at == 0 || dead_at > sequence; }
 
 bool snapshot_get(const struct snapshot *snap, uint64_t id, struct item_view *ret)

@@ -1,6 +1,6 @@
 /* verb_recall.c - `grove recall`: exact answers first, then the same queries at growing efforts, each compared with the truth. In graph mode an
- * effort is a wanted recall, which each segment turns into work by what it measured at its build; so the table shows what that is worth: wanted
- * and measured side by side. */
+ * effort is a wanted recall, which each segment turns into work by what it measured at its build; so the table shows what that is worth: what
+ * was wanted, what the segments predicted for the work they chose, and what was measured, side by side. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -28,13 +28,15 @@ struct measure {
 	bool exact;
 	struct recall recall;
 	uint64_t candidates, answered;
+	double predicted; /* summed over the queries */
+	bool unpredicted; /* of some nothing was */
 	int exit_code;
 	struct progress bar;
 };
 
 struct effort_row {
 	struct effort effort;
-	double recall, qps, candidates;
+	double recall, predicted, qps, candidates; /* predicted 0: nothing was */
 };
 
 /* One batch's answers: the truth is kept, or they are compared with it. A measurement on part of the index would be none. */
@@ -59,6 +61,8 @@ static bool measure_answer(void *context, uint32_t first, uint32_t count, int co
 			recall_add(&m->recall, &m->truth[first + q], hits->distances + begin, n, m->info.metric == GROVE_DOT);
 	}
 	m->answered += count;
+	m->predicted += count * (double)hits->predicted;
+	m->unpredicted = m->unpredicted || !(hits->predicted > 0);
 	progress_update(&m->bar, m->answered, "queries");
 	return true;
 }
@@ -79,6 +83,8 @@ static bool measure_run(struct measure *m, const struct effort *effort, struct e
 	m->exact = !effort;
 	m->recall = (struct recall){0, 0};
 	m->candidates = m->answered = 0;
+	m->predicted = 0;
+	m->unpredicted = false;
 	progress_begin(&m->bar, effort_text(run.args.mode, effort ? effort : &(struct effort){0, 0}, m->k, m->info.trees, label, sizeof(label)), m->queries.count);
 	uint64_t started = clock_us();
 	bool whole = query_run(&run);
@@ -90,6 +96,7 @@ static bool measure_run(struct measure *m, const struct effort *effort, struct e
 	}
 	*ret = (struct effort_row){.effort = effort ? *effort : (struct effort){0, 0},
 		.recall = m->exact ? 1 : recall_ratio(&m->recall),
+		.predicted = m->unpredicted ? 0 : m->predicted / m->queries.count,
 		.qps = m->queries.count / seconds,
 		.candidates = (double)m->candidates / m->queries.count};
 	return true;
@@ -104,13 +111,12 @@ static void rows_json(const struct measure *m, const struct effort_row *exact, c
 	json_float(stdout, exact->qps);
 	fputs("},\"efforts\":[", stdout);
 	for (uint32_t i = 0; i < n; i++) {
-		bool wanted = rows[i].effort.recall > 0;
 		fprintf(stdout, "%s{\"effort\":", i ? "," : "");
-		json_float(stdout, wanted ? rows[i].effort.recall : rows[i].effort.search_k);
+		json_float(stdout, rows[i].effort.recall > 0 ? rows[i].effort.recall : rows[i].effort.search_k);
 		fputs(",\"recall\":", stdout);
 		json_float(stdout, rows[i].recall);
 		fputs(",\"predicted\":", stdout);
-		json_float(stdout, wanted ? rows[i].effort.recall : NAN); /* of a budget nothing is predicted: null */
+		json_float(stdout, rows[i].predicted > 0 ? rows[i].predicted : NAN); /* null */
 		fputs(",\"qps\":", stdout);
 		json_float(stdout, rows[i].qps);
 		fputs(",\"candidates\":", stdout);
@@ -124,18 +130,19 @@ static void rows_print(const struct measure *m, const struct effort_row *exact, 
 {
 	bool wanted = rows[0].effort.recall > 0;
 	char recall_name[32], items[32], queries[32];
-	const char *columns[] = {wanted ? ">wanted" : ">search_k", recall_name, ">candidates", ">queries/s"};
+	const char *columns[] = {wanted ? ">wanted" : ">search_k", ">predicted", recall_name, ">candidates", ">queries/s"};
 	snprintf(recall_name, sizeof(recall_name), ">recall@%" PRIu32, m->k);
-	struct table *t = table_new(columns, 4);
+	struct table *t = table_new(columns, 5);
 	for (uint32_t i = 0; i <= n; i++) {
 		const struct effort_row *row = i < n ? &rows[i] : exact;
-		char effort[32] = "exact", recall[32], qps[32], candidates[32];
+		char effort[32] = "exact", predicted[32] = "-", recall[32], qps[32], candidates[32];
 		if (i < n && wanted) snprintf(effort, sizeof(effort), "%.7g", row->effort.recall);
 		if (i < n && !wanted) count_text(row->effort.search_k, effort, sizeof(effort));
+		if (row->predicted > 0) snprintf(predicted, sizeof(predicted), "%.4f", row->predicted);
 		snprintf(recall, sizeof(recall), "%.4f", row->recall);
 		count_text((uint64_t)(row->qps + 0.5), qps, sizeof(qps));
 		count_text((uint64_t)(row->candidates + 0.5), candidates, sizeof(candidates));
-		table_row(t, (const char *const[]){effort, recall, candidates, qps});
+		table_row(t, (const char *const[]){effort, predicted, recall, candidates, qps});
 	}
 	fprintf(stdout, "%s: %s queries against %s items, %s, %" PRIu32 " shards, mode %s\n", m->index,
 		count_text(m->queries.count, queries, sizeof(queries)), count_text(m->info.items, items, sizeof(items)),

@@ -28,12 +28,14 @@ struct search {
 };
 
 /* What a query cost, beside its answer: on stderr, so that stdout stays data. */
-static void explain(const struct search *s, const grove_coverage *c, const char *title)
+static void explain(const struct search *s, const grove_hits *hits, uint32_t q, const char *title)
 {
-	char effort[64], candidates[32], items[32];
-	output_message("%s: %s; %s of %s items scored, %" PRIu32 " of %" PRIu32 " shards", title,
-		effort_text(s->args.mode, &s->effort, s->args.k, s->trees, effort, sizeof(effort)), count_text(c->candidates, candidates, sizeof(candidates)),
-		count_text(c->items_searched, items, sizeof(items)), c->answered, c->shards);
+	const grove_coverage *c = &hits->coverage[q];
+	char effort[64], candidates[32], items[32], predicted[32] = "";
+	if (hits->predicted > 0 && s->args.mode != GROVE_EXACT) snprintf(predicted, sizeof(predicted), " (predicted: %.4g)", (double)hits->predicted);
+	output_message("%s: %s%s; %s of %s items scored, %" PRIu32 " of %" PRIu32 " shards", title,
+		effort_text(s->args.mode, &s->effort, s->args.k, s->trees, effort, sizeof(effort)), predicted,
+		count_text(c->candidates, candidates, sizeof(candidates)), count_text(c->items_searched, items, sizeof(items)), c->answered, c->shards);
 }
 
 static bool search_answer(void *context, uint32_t first, uint32_t count, int code, const char *message, const grove_reply *reply)
@@ -48,7 +50,7 @@ static bool search_answer(void *context, uint32_t first, uint32_t count, int cod
 	for (uint32_t q = 0; q < count; q++) {
 		char title[128];
 		query_set_title(&s->queries, first + q, title, sizeof(title));
-		if (s->explain) explain(s, &reply->hits.coverage[q], title);
+		if (s->explain) explain(s, &reply->hits, q, title);
 		enum status status = s->session.json ? hits_json(stdout, &reply->hits, q, first + q, s->with_payload)
 						     : hits_print(stdout, &reply->hits, q, title);
 		if (status == STATUS_OK && s->sheet) status = search_sheet_add(s->sheet, &reply->hits, q);

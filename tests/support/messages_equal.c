@@ -26,7 +26,7 @@ static bool specs_equal(const struct index_spec *a, const struct index_spec *b)
 
 static bool efforts_equal(const struct search_spec *a, const struct search_spec *b)
 {
-	return a->k == b->k && a->mode == b->mode && a->search_k == b->search_k && a->recall == b->recall && a->tune_k == b->tune_k && a->with_payload == b->with_payload;
+	return a->k == b->k && a->mode == b->mode && a->search_k == b->search_k && a->recall == b->recall && a->tune_k == b->tune_k && a->spread == b->spread && a->with_payload == b->with_payload;
 }
 
 static bool reports_equal(const struct report *a, const struct report *b) { return a->status == b->status && !strcmp(a->text, b->text); }
@@ -86,7 +86,7 @@ static bool shards_equal(const struct shard_info *a, const struct shard_info *b,
 
 static bool hits_equal(const struct client_hits *a, const struct client_hits *b)
 {
-	return a->nq == b->nq && a->total == b->total && a->missing_count == b->missing_count && bytes_equal(a->counts, b->counts, (size_t)a->nq * 4) &&
+	return a->nq == b->nq && a->total == b->total && a->predicted == b->predicted && a->missing_count == b->missing_count && bytes_equal(a->counts, b->counts, (size_t)a->nq * 4) &&
 	       bytes_equal(a->ids, b->ids, a->total * 8) && bytes_equal(a->distances, b->distances, a->total * 4) &&
 	       bytes_equal(a->coverage, b->coverage, (size_t)a->nq * COVERAGE_BYTES) &&
 	       bytes_equal(a->missing, b->missing, (size_t)a->missing_count * MISSING_BYTES) && blobs_equal(&a->payloads, &b->payloads);
@@ -162,7 +162,7 @@ static bool found_equal(const struct cluster_reply *a, const struct cluster_repl
 	if (nq != b->search.nq || shards != b->search.shard_count || total != b->search.total) return false;
 	for (uint32_t i = 0; i < shards; i++) {
 		const struct shard_outcome *x = &a->search.shards[i], *y = &b->search.shards[i];
-		if (x->status != y->status || x->items != y->items || x->sequence != y->sequence || x->epoch != y->epoch) return false;
+		if (x->status != y->status || x->items != y->items || x->sequence != y->sequence || x->epoch != y->epoch || x->predicted != y->predicted) return false;
 	}
 	return bytes_equal(a->search.answers, b->search.answers, (size_t)nq * shards) && bytes_equal(a->search.candidates, b->search.candidates, (size_t)nq * 8) &&
 	       bytes_equal(a->search.counts, b->search.counts, (size_t)nq * 4) && bytes_equal(a->search.ids, b->search.ids, total * 8) &&

@@ -298,6 +298,7 @@ static void hits_body(struct maker *m, struct client_hits *h)
 	h->ids = noise(m, h->total * 8);
 	h->distances = rows(m, DTYPE_F32, (uint32_t)h->total, 1);
 	h->missing_count = below(m, 4);
+	h->predicted = (float)h->missing_count / 4;
 	uint8_t *missing = maker_bytes(m, (size_t)h->missing_count * MISSING_BYTES);
 	for (uint32_t i = 0; i < h->missing_count; i++) {
 		struct missing one = {below(m, SHARDS_MAX), failure(m), any_u64(m)};
@@ -368,6 +369,7 @@ static void search(struct maker *m, struct cluster_search *s)
 	s->nq = from(m, 1, 6);
 	s->spec = effort(m, from(m, 1, QUERY_HITS_MAX / s->nq));
 	s->spec.tune_k = from(m, 1, s->spec.k);
+	s->spec.spread = s->spec.tune_k % (SHARDS_MAX + 1);
 	if (s->spec.mode == SEARCH_GRAPH && s->spec.recall == 0) s->spec.search_k |= 1; /* the coordinator has filled in what was not named */
 	s->dtype = (enum dtype)below(m, 3);
 	s->dim = from(m, 1, 40);
@@ -441,7 +443,7 @@ static void found(struct maker *m, struct cluster_reply *r)
 
 	r->search.shards = maker_bytes(m, shards * sizeof(*r->search.shards));
 	for (uint32_t i = 0; i < shards; i++)
-		r->search.shards[i] = (struct shard_outcome){coin(m) ? STATUS_OK : failure(m), any_u64(m), any_u64(m), any_u64(m)};
+		r->search.shards[i] = (struct shard_outcome){coin(m) ? STATUS_OK : failure(m), any_u64(m), any_u64(m), any_u64(m), (float)(i % 3) / 2};
 	r->search.answers = small_bytes(m, (size_t)nq * shards, ANSWER_NONE);
 	r->search.candidates = noise(m, nq * 8);
 	for (uint32_t q = 0; q < nq; q++) {

@@ -128,9 +128,9 @@ class Fashion(unittest.TestCase):
         lines = told.stderr.splitlines()
         self.assertEqual(len(lines), 2)
         for line, answer in zip(lines, map(json.loads, told.stdout.splitlines())):
-            self.assertIn("mode graph, recall 0.95; ", line)
+            self.assertRegex(line, r"mode graph, recall 0\.95 \(predicted: 0\.9\d*\); ")
             self.assertIn(f"{answer['coverage']['candidates']:,} of 60,000 items scored, 2 of 2 shards", line)
-        for options, text in ((["--recall", 0.99], "mode graph, recall 0.99; "), (["--search-k", 500], "mode graph, search_k 500; "),
+        for options, text in ((["--recall", 0.99], "mode graph, recall 0.99 (predicted: 0.99"), (["--search-k", 500], "mode graph, search_k 500; "),
                               (["--mode", "forest"], "mode forest, search_k 100; "), (["--exact"], "mode exact; 60,000 of 60,000 items")):
             self.assertIn(text, self.c.grove("search", "fashion", "--id", 7, "--explain", *options, check=0).stderr)
 
@@ -139,11 +139,13 @@ class Fashion(unittest.TestCase):
         self.assertEqual(table["mode"], "graph")
         self.assertEqual([row["effort"] for row in table["efforts"]], [0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999])
         for row in table["efforts"]:
-            self.assertEqual(row["predicted"], row["effort"])
-            self.assertGreaterEqual(row["recall"], row["predicted"] - 0.02)
+            self.assertGreaterEqual(row["predicted"], row["effort"] - 0.01)
+            self.assertLess(abs(row["recall"] - row["predicted"]), 0.03, "the queries are from another set than the rows that predict")
+            if row["effort"] >= 0.99:
+                self.assertLess(abs(row["recall"] - row["predicted"]), 0.01)
             self.assertGreater(row["qps"], 0)
         text = self.c.grove("recall", "fashion", "--queries", QUERIES, "--limit", 100, "--efforts", ".9,0.99", check=0).stdout.splitlines()
-        self.assertEqual(text[1].split(), ["wanted", "recall@10", "candidates", "queries/s"])
+        self.assertEqual(text[1].split(), ["wanted", "predicted", "recall@10", "candidates", "queries/s"])
         self.assertEqual([line.split()[0] for line in text[2:]], ["0.9", "0.99", "exact"])
         table = json.loads(self.c.grove("recall", "fashion", "--queries", QUERIES, "--limit", 100, "--mode", "forest", "--efforts", "500,2000", "--json", check=0).stdout)
         self.assertEqual([(row["effort"], row["predicted"]) for row in table["efforts"]], [(500, None), (2000, None)])

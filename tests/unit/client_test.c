@@ -70,6 +70,7 @@ static void answer_search(
 	memset(&reply, 0, sizeof(reply));
 	reply.id = r->id;
 	reply.op = CLIENT_SEARCH;
+	reply.search.predicted = 0.75f;
 	if (b == PARTIAL) {
 		per = 1;
 		report_set(&reply.error, STATUS_INCOMPLETE, "1 of 2 shards did not answer");
@@ -490,6 +491,10 @@ static void the_effort_goes_as_it_was_named(void **state)
 	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
 	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_OK);
 	assert_true(s.last_mode == SEARCH_GRAPH && s.last_search_k == 0 && s.last_recall == 0);
+	grove_reply *reply = NULL;
+	assert_int_equal(grove_search(client, "x", &args, &reply), GROVE_OK);
+	assert_true(reply->hits.predicted == 0.75f);
+	grove_reply_free(&reply);
 	args.recall = 0.99f;
 	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_OK);
 	assert_true(s.last_mode == SEARCH_GRAPH && s.last_search_k == 0 && s.last_recall == 0.99f);

@@ -20,7 +20,7 @@ struct answer { struct cluster_reply r; struct shard_outcome outcome; uint8_t an
 static void answer_make(struct answer *a, const uint64_t *ids, const float *raws)
 {
 	memset(a, 0, sizeof(*a));
-	a->outcome = (struct shard_outcome){STATUS_OK, 3, 1, 1};
+	a->outcome = (struct shard_outcome){STATUS_OK, 3, 1, 1, 0.5f};
 	store_u32(a->counts, HITS);
 	for (size_t i = 0; i < HITS; i++) {
 		store_u64(a->ids + i * 8, ids[i]);
@@ -85,6 +85,12 @@ static void answers_and_outcomes_have_to_be_known_ones(void **state)
 	a.answers[0] = 0;
 	a.outcome.status = (enum status)1;
 	assert_int_equal(answer_sent(&a, NULL), STATUS_BAD_REQUEST);
+	a.outcome.status = STATUS_OK;
+	const float predicted[] = {0, 1, 1.001f, -0.001f, NAN};
+	for (int i = 0; i < 5; i++) {
+		a.outcome.predicted = predicted[i];
+		assert_int_equal(answer_sent(&a, NULL), i < 2 ? STATUS_OK : STATUS_BAD_REQUEST);
+	}
 }
 
 /* More hits than a request can ask for, in a well-formed message. */

@@ -237,6 +237,35 @@ static void more_recall_never_costs_less(void **state)
 	assert_false(tune_choose(&none, 10, 0.5f, &effort));
 }
 
+static void what_is_predicted_is_what_was_chosen_for(void **state)
+{
+	static const struct tune_effort efforts[] = {{10, 100, {.7f, .6f, 0}}, {20, 150, {.9f, .8f, 0}}, {25, 170, {.9f, .8f, 0}}, {40, 220, {.95f, .92f, 0}},
+		{100, 500, {.99f, .98f, .9f}}, {200, 900, {1, .999f, .99f}}};
+	const struct tune_view t = {6, efforts}, none = {0, NULL};
+	struct graph_effort effort;
+
+	assert_true(fabs(tune_predict(&t, 10, 20) - 0.8) < 1e-6 && fabs(tune_predict(&t, 1, 20) - 0.9) < 1e-6 && fabs(tune_predict(&t, 100, 200) - 0.99) < 1e-6);
+	assert_true(tune_predict(&t, 3, 20) > 0.8 && tune_predict(&t, 3, 20) < 0.9);
+	assert_true(tune_predict(&t, 10, 30) > 0.8 && tune_predict(&t, 10, 30) < 0.92);
+	assert_true(fabs(tune_predict(&t, 10, 22) - 0.8) < 1e-6);
+	assert_true(fabs(tune_predict(&t, 10, 5000) - 0.999) < 1e-6);
+	assert_true(fabs(tune_predict(&t, 200, 200) - 0.9) < 1e-6); /* as 100 of 100 */
+	assert_true(tune_predict(&t, 30, 40) > tune_predict(&t, 10, 14) && tune_predict(&t, 30, 40) < tune_predict(&t, 10, 40));
+	assert_true(tune_predict(&t, 0.01, 20) == tune_predict(&t, 1, 20));
+	assert_true(tune_predict(&none, 10, 20) == 0);
+	for (int j = 0; j < TUNE_KS; j++)
+		for (float recall = 0.92f; recall < 0.99f; recall += 0.005f) {
+			assert_true(tune_choose(&t, tune_ks[j], recall, &effort));
+			assert_true(tune_predict(&t, tune_ks[j], effort.ef) >= (double)recall - 1e-6);
+			assert_true(tune_predict(&t, tune_ks[j], effort.ef - 1) < (double)recall + 1e-6);
+		}
+	for (double k = 1; k < 300; k *= 1.5)
+		for (uint32_t ef = 310; ef > k && ef > 10; ef--) {
+			assert_true(tune_predict(&t, k, ef) > 0 && tune_predict(&t, k, ef) <= 1);
+			if (k == 1) assert_true(tune_predict(&t, k, ef) <= tune_predict(&t, k, ef + 1) + 1e-9);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -247,6 +276,7 @@ int main(void)
 		cmocka_unit_test(a_forest_searched_by_codes_finds_what_it_finds_exactly),
 		cmocka_unit_test(what_is_predicted_is_found),
 		cmocka_unit_test(more_recall_never_costs_less),
+		cmocka_unit_test(what_is_predicted_is_what_was_chosen_for),
 	};
 
 	return cmocka_run_group_tests(tests, graph_scratch_setup, graph_scratch_teardown);

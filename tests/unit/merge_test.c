@@ -252,6 +252,38 @@ static enum status outcome_at(const struct merge_list *list, const struct merge_
 	return status;
 }
 
+static void predictions_weigh_as_much_as_their_items(void **state)
+{
+	static struct world w;
+	static struct wire wire;
+	struct prng p;
+	prng_seed(&p, seed);
+	world_fill(&w, &p);
+	const uint32_t numbers[] = {0, 1, 2, 3, 4, 5};
+	const struct { struct shard_outcome first, second; float predicted; } cases[] = {
+		{{.items = 300, .predicted = 1}, {.items = 100, .predicted = 0.5f}, 0.875f},
+		{{.items = 300, .predicted = 1}, {.items = 0, .predicted = 0.5f}, 1},
+		{{.items = 300, .predicted = 1}, {.items = 0}, 1}, /* nothing there, nothing to predict */
+		{{.items = 300, .predicted = 1}, {.items = 100}, 0}, /* of one nothing is known, so of all nothing */
+		{{.items = 300, .predicted = 0.75f}, {.status = STATUS_STOPPED, .items = 100}, 0.75f},
+		{{.items = 0}, {.items = 0}, 0},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct merge_list list = {0};
+		struct merge_answer a;
+		wire_fill(&wire, &w, numbers, SHARDS, NULL);
+		memset(wire.outcomes, 0, sizeof(wire.outcomes));
+		wire.outcomes[1] = cases[i].first;
+		wire.outcomes[4] = cases[i].second;
+		assert_int_equal(merge_list_from(&wire.reply, w.nq, w.k, numbers, SHARDS, SHARDS, &list, NULL), STATUS_OK);
+		struct merge_request r = {METRIC_EUCLIDEAN, w.nq, w.k, SHARDS, &list, 1, NULL, 0, 1.0f};
+		assert_int_equal(merge_run(&r, &a, NULL), STATUS_OK);
+		assert_true(a.hits.predicted == cases[i].predicted);
+		merge_answer_release(&a);
+		merge_list_release(&list);
+	}
+}
+
 static void an_incomplete_answer_is_an_error_unless_less_was_asked_for(void **state)
 {
 	static struct world w;
@@ -334,6 +366,7 @@ int main(void)
 		cmocka_unit_test(a_hit_that_two_lists_hold_is_returned_once),
 		cmocka_unit_test(missing_shards_are_listed_counted_and_kept_out_of_the_searched_items),
 		cmocka_unit_test(coverage_is_per_query_and_a_truncated_list_is_not_complete),
+		cmocka_unit_test(predictions_weigh_as_much_as_their_items),
 		cmocka_unit_test(an_incomplete_answer_is_an_error_unless_less_was_asked_for),
 		cmocka_unit_test(busy_is_the_error_only_when_nothing_was_answered),
 		cmocka_unit_test(a_reply_that_does_not_fit_the_question_is_refused),

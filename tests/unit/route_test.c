@@ -126,7 +126,7 @@ static void a_shard_is_tuned_for_its_part_of_k_and_three_deviations(void **state
 static void a_shard_is_told_an_effort_even_where_none_was_named(void **state)
 {
 	struct search_spec spec = {.k = 100, .mode = SEARCH_GRAPH, .with_payload = true}, each = route_effort(&spec, 10, 4);
-	assert_true(each.recall == EFFORT_RECALL_DEFAULT && each.search_k == 0 && each.tune_k == 40);
+	assert_true(each.recall == EFFORT_RECALL_DEFAULT && each.search_k == 0 && each.tune_k == 40 && each.spread == 4);
 	assert_true(each.k == 100 && each.mode == SEARCH_GRAPH && each.with_payload); /* each shard still returns k */
 	spec.recall = 0.5f;
 	each = route_effort(&spec, 10, 4);

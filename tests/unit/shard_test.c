@@ -157,6 +157,7 @@ static void a_forest_searched_to_its_end_finds_what_exact_search_finds(void **st
 				topk_init(&top[s], hits[s], K);
 				assert_int_equal(snapshot_search(snap, &spec[s], &q, 1, NULL, scratch, &top[s], &work), STATUS_OK);
 				assert_int_equal(work.candidates, snapshot_items(snap));
+				assert_true(snapshot_predict(snap, &spec[s]) == (s == 0)); /* nothing is known of a forest */
 				topk_sort(&top[s]);
 			}
 			assert_int_equal(top[0].count, K);

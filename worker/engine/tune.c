@@ -242,6 +242,40 @@ bool tune_choose(const struct tune_view *t, uint32_t k, float recall, struct gra
 	return true;
 }
 
+/* Curve j at ef; 0 if it was not measured so low. */
+static double recall_at(const struct tune_view *t, int j, double ef)
+{
+	const struct tune_effort *below = NULL;
+
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct tune_effort *e = &t->efforts[i];
+		if (!(e->recall[j] > 0)) continue;
+		if (e->ef <= ef) {
+			below = e;
+			continue;
+		}
+		if (!below) return 0;
+		if (below->recall[j] >= e->recall[j]) return (double)below->recall[j];
+		double from = log(1 - (double)below->recall[j]), to = log(fmax(1 - (double)e->recall[j], 1e-4));
+		return 1 - exp(from + fmin(to - from, 0) * log(ef / below->ef) / log((double)e->ef / below->ef));
+	}
+	return below ? (double)below->recall[j] : 0;
+}
+
+double tune_predict(const struct tune_view *t, double k, uint32_t ef)
+{
+	int j = 0;
+
+	if (!(k > 1)) k = 1;
+	while (j + 1 < TUNE_KS && tune_ks[j + 1] <= k) j++;
+	/* As in tune_choose(): beyond the last k that was measured efforts are taken as proportional to it. */
+	if (j + 1 == TUNE_KS) return recall_at(t, j, ef * tune_ks[j] / k);
+	double low = recall_at(t, j, ef), high = recall_at(t, j + 1, ef);
+	/* Too small a pool for the next k: then between what this curve says of it and of the part of it that tune_ks[j] would get of k. */
+	if (!(high > 0)) return 1 - sqrt((1 - low) * (1 - fmin(recall_at(t, j, ef * tune_ks[j] / k), low)));
+	return low + (high - low) * log(k / tune_ks[j]) / log((double)tune_ks[j + 1] / tune_ks[j]);
+}
+
 bool tune_check(const struct tune_view *t)
 {
 	if (t->count > TUNE_EFFORTS_MAX) return false;

@@ -29,6 +29,9 @@ MUST_CHECK enum status tune_measure(const struct graph_space *space, uint64_t se
 /* The least effort that is predicted to find `recall` (0..1) of the k nearest; false if none that was measured does, then search exactly. */
 bool tune_choose(const struct tune_view *t, uint32_t k, float recall, struct graph_effort *ret);
 
+/* The recall of the k nearest (not whole: a mean over queries) that is predicted for an ef, which is at least k; 0: nothing was measured. */
+double tune_predict(const struct tune_view *t, double k, uint32_t ef);
+
 /* Ascending, finite, in range: efforts from a file must pass before they are used. */
 bool tune_check(const struct tune_view *t);
 
