@@ -140,7 +140,7 @@ class Fashion(unittest.TestCase):
         self.assertEqual([row["effort"] for row in table["efforts"]], [0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999])
         for row in table["efforts"]:
             self.assertGreaterEqual(row["predicted"], row["effort"] - 0.01)
-            self.assertLess(abs(row["recall"] - row["predicted"]), 0.03, "the queries are from another set than the rows that predict")
+            self.assertGreaterEqual(row["recall"], row["predicted"] - 0.01, "a prediction may err on the safe side alone")
             if row["effort"] >= 0.99:
                 self.assertLess(abs(row["recall"] - row["predicted"]), 0.01)
             self.assertGreater(row["qps"], 0)
