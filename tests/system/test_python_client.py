@@ -130,6 +130,7 @@ class PythonClient(unittest.TestCase):
             self.assertIsInstance(caught.exception, TimeoutError)
             with self.assertRaises(grove.OutcomeUnknown):
                 client.drop("anything")
+            self.assertEqual(client.channel().waiting, set())  # given up
         finally:
             self.cluster.coordinator.signal(signal.SIGCONT)
         client.timeout = 10

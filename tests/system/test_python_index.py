@@ -82,6 +82,11 @@ class PythonIndex(unittest.TestCase):
         index = self.index("boots", dim=2, shards=2)
         index.add(["shoe-1", "späte"], [[0, 0], [9, 9]], payloads=[{"label": "boot", "sizes": [41, 42]}, None])
         index.add([5], [[1, 1]], payloads=[{"label": "five"}])
+        index.add([6], [[1e6, 1e6]], payloads=[{"number": numpy.int64(2**40), "array": numpy.arange(3)}])
+        self.assertEqual(index.get([6]).payloads, [{"number": 2**40, "array": [0, 1, 2]}])
+        with self.assertRaises(grove.BadRequest):
+            index.add([6], [[1, 1]], payloads=[{"set": {1}}])
+        index.delete([6])
         ids, _ = index.search([[0, 0]], 1)
         self.assertEqual(ids.tolist(), [[11541013356493294786]])  # XXH3_64, as in CLIENT.md
         result = index.search([[0, 0], [8, 8]], 2, payloads=True)

@@ -98,6 +98,29 @@ if __name__ == '__main__':
         self.assertEqual((out, err), ((str(list(range(10))) + "\n") * 2 + "7\n", ""))
         self.nothing_is_left()
 
+    def test_a_fork_in_the_midst_of_another_threads_adding_does_no_harm(self):
+        out, err = self.run_script("""
+import threading
+index = filled()
+stop = False
+def add():
+    i = 100
+    while not stop:
+        index.add_item(i % 5000 + 100, [i, i])
+        i += 1
+thread = threading.Thread(target=add)
+thread.start()
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if index.get_nns_by_item(5, 1) == [5] and index.get_distance(5, 6) > 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+stop = True
+thread.join()
+print(index.get_nns_by_item(5, 1))
+""")
+        self.assertEqual((out, err), ("[5]\n", ""))
+
     def test_an_index_goes_when_its_object_does(self):
         out, _ = self.run_script("""
 index = filled()

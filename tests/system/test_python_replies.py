@@ -132,6 +132,19 @@ class Replies(unittest.TestCase):
             self.assertTrue(buffer.empty)
             self.assertEqual(numpy.frombuffer(played.requests[-1][1][0], "<u8").tolist(), [7])
 
+    def test_an_interrupted_settling_can_be_repeated(self):
+        answers = [False]
+        with Played(lambda request, frames: written(request) if answers[0] else None) as played:
+            index = index_at(played)
+            buffer = AddBuffer(2, "euclidean", lambda: index)
+            buffer.put(7, [1, 2])
+            threading.Timer(0.3, lambda: os.kill(os.getpid(), 2)).start()
+            with self.assertRaises(KeyboardInterrupt):
+                buffer.settle()
+            answers[0] = True
+            buffer.settle()
+            self.assertTrue(buffer.empty)
+
     def test_each_item_of_a_failed_write_is_told(self):
         def reply(request, frames):
             results = bytes([0, 1, 2, 0])
@@ -147,7 +160,9 @@ class Replies(unittest.TestCase):
             return [[b"\xc1"], [b""], [msgpack.packb([1, 2])], [msgpack.packb({"ok": True})], [head(late), b"", b""],
                     [head(request), *rows_of_index()]]
         with Played(reply) as played:
-            self.assertEqual(grove.Client(played.endpoint).describe("played")["name"], "played")
+            client = grove.Client(played.endpoint)
+            self.assertEqual(client.describe("played")["name"], "played")
+            self.assertEqual((client.channel().arrived, client.channel().waiting), ({}, set()))  # nothing of it is kept
 
     def test_a_reply_that_contradicts_itself_is_an_error_and_nothing_else(self):
         good = [numpy.array([2], "<u4").tobytes(), numpy.array([1, 2], "<u8").tobytes(), numpy.array([1, 2], "<f4").tobytes(), bytes(40)]
@@ -174,6 +189,27 @@ class Replies(unittest.TestCase):
                     frames[0] = [bad if i == which else f for i, f in enumerate(good)]
                     with self.assertRaises(grove.GroveError, msg=f"frame {which}: {bad!r}"):
                         index.get([5])
+
+    def test_a_long_search_asks_for_less_at_once_when_answers_are_slow(self):
+        pause = [0.0]
+
+        def reply(request, frames):
+            time.sleep(pause[0])
+            n = request["nq"]
+            ids = numpy.frombuffer(frames[0], "<f4")[::2].astype("<u8")  # the query's first number
+            return [head(request, nq=n, total=n, missing=0, payloads=False), numpy.ones(n, "<u4").tobytes(), ids.tobytes(),
+                    bytes(4 * n), bytes(40 * n)]
+        with Played(reply) as played:
+            index = index_at(played)
+            X = numpy.column_stack([numpy.arange(10_000), numpy.zeros(10_000)])
+            self.assertEqual(index.search(X, 1).ids[:, 0].tolist(), list(range(10_000)))
+            sizes = [request["nq"] for request, _ in played.requests]
+            self.assertEqual((sizes[0], max(sizes), sum(sizes)), (64, 1024, 10_000))
+            self.assertLess(len(sizes), 25)
+            played.requests.clear()
+            pause[0] = 0.35  # four under way: more than a second each
+            self.assertEqual(index.search(X[:500], 1).ids[:, 0].tolist(), list(range(500)))
+            self.assertEqual(played.requests[-2][0]["nq"], 16)
 
     def test_an_unknown_error_code_is_a_failure(self):
         with Played(lambda request, frames: [failure(request, "of_a_later_version")]) as played:

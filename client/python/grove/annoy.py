@@ -17,6 +17,7 @@ Where it differs, and why:
 """
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 import weakref
@@ -38,6 +39,7 @@ COPIED = 4096  # items at once
 DEFAULT_METRIC = ("The default argument for metric will be removed in future version of Annoy. "
                   "Please pass metric='angular' explicitly.")
 _missing: Any = object()
+_alive: "weakref.WeakSet[AnnoyIndex]" = weakref.WeakSet()
 
 Neighbours = Union[List[int], Tuple[List[int], List[float]]]
 
@@ -69,6 +71,7 @@ class AnnoyIndex:
             raise ValueError("No such metric")
         self._metric = metric
         self._lock = threading.RLock()
+        _alive.add(self)
         self._reset()
 
     def _reset(self) -> None:
@@ -271,16 +274,16 @@ class AnnoyIndex:
 
     def _vectors_of(self, ids: List[int]) -> List[numpy.ndarray]:
         """float32 [f] of each, fetched or kept; zeros for a hole."""
-        kept = self._vectors
-        missing = [i for i in dict.fromkeys(ids) if i not in kept]
-        if missing:
-            with self._lock:
+        with self._lock:
+            kept = self._vectors
+            missing = [i for i in dict.fromkeys(ids) if i not in kept]
+            if missing:
                 index = self.index
                 found = numpy.zeros((len(missing), self.f), "<f4") if index is None else index.get(missing).vectors.astype("<f4")
                 if (len(kept) + len(missing)) * 4 * max(self.f, 1) > VECTORS_KEPT_BYTES:
                     kept = self._vectors = {i: kept[i] for i in ids if i in kept}
                 kept.update(zip(missing, found))
-        return [kept[i] for i in ids]
+            return [kept[i] for i in ids]
 
     def _settle(self) -> None:
         if self._buffer is not None:
@@ -347,6 +350,15 @@ class AnnoyIndex:
         if index is None or not self._built:
             raise TypeError("cannot pickle a grove.AnnoyIndex that has not been built")
         return _handle, (type(self), self._facts(), index, self.mode)
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held a lock, and is not here to release it."""
+    for index in list(_alive):
+        index._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _maker(index: Any) -> Callable[[], Index]:

@@ -19,7 +19,7 @@ from .annoy_values import fill_row
 from .batches import BATCH_BYTES, BUSY_PAUSE_SECONDS, WINDOW
 from .channel import Channel, leave_alone
 from .client import Pending
-from .errors import Busy, GroveError
+from .errors import Busy
 from .index import Index
 from .vectors import BITS_ABOVE
 
@@ -114,7 +114,7 @@ class AddBuffer:
                 if time.monotonic() > patience:
                     raise
                 time.sleep(BUSY_PAUSE_SECONDS)
-            except GroveError:
+            except BaseException:  # an interrupt too: what was under way is sent again
                 self._take_back()
                 raise
 

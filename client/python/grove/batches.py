@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Iterable, Iterator, Optional, Tuple, TypeVar
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, Optional, Tuple, TypeVar
 
 from .client import Client, Pending
 from .errors import Busy, GroveError
@@ -23,6 +23,36 @@ Batch = TypeVar("Batch")
 def ranges(total: int, step: int) -> Iterator[slice]:
     """0..total in steps."""
     return (slice(start, min(start + step, total)) for start in range(0, total, step))
+
+
+class Pace:
+    """How much goes into one request of a long search. Each has its own deadline and WINDOW are under way, so it grows while they are
+    quick and shrinks when they take a good part of their time; not below LEAST, for some of a request costs the same for one as for
+    many."""
+
+    LEAST = 16
+    QUICK_SECONDS, SLOW_SHARE = 0.25, 0.25
+
+    def __init__(self, first: int, most: int, timeout: float) -> None:
+        self.step, self.most, self.slow = min(first, most), most, timeout * self.SLOW_SHARE
+        self.begun: Dict[int, float] = {}
+
+    def parts(self, total: int) -> Iterator[slice]:
+        start = 0
+        while start < total:
+            part = slice(start, min(start + self.step, total))
+            yield part
+            start = part.stop
+
+    def begins(self, part: slice) -> None:
+        self.begun[part.start] = time.monotonic()
+
+    def ended(self, part: slice) -> None:
+        seconds = time.monotonic() - self.begun.pop(part.start)
+        if seconds < self.QUICK_SECONDS:
+            self.step = min(self.most, 2 * self.step)
+        elif seconds > self.slow:
+            self.step = max(min(self.LEAST, self.most), self.step // 2)
 
 
 def run(client: Client, batches: Iterable[Batch], begin: Callable[[Batch], Pending]

@@ -29,7 +29,7 @@ from .writes import Write, write_all
 HIT_BYTES = 12  # of a search's reply: an id and a distance
 QUERY_BYTES = 44
 REPLY_SPARE = 1 << 20  # of the largest reply, for records of missing shards
-SEARCH_BATCH = 512  # queries; more are several batches, searched while others travel
+SEARCH_FIRST, SEARCH_MOST = 64, 1024  # queries in the first request of a long search, and in any
 BUILD_LOOK_SECONDS = 0.2
 BUILD_DONE = 1000  # permille
 BUILD_SECONDS = 86400.0
@@ -211,8 +211,10 @@ class Index(IndexNames):
         seconds = self.timeout if timeout is None else timeout
         show = reporter(progress, f"search {self.name}")
         farthest = -numpy.inf if self.metric == "dot" else numpy.inf
+        pace = batches.Pace(SEARCH_FIRST, search_most(rows, k), seconds)
 
         def begin(part: slice) -> Pending:
+            pace.begins(part)
             return self.client.begin("search", [rows[part].data], seconds, index=self.name, k=k, nq=part.stop - part.start, **fields)
 
         def pieces(part: slice) -> List[Tuple[slice, Any, Any]]:
@@ -220,7 +222,8 @@ class Index(IndexNames):
 
         parts: List[Hits] = []
         incomplete: Optional[Incomplete] = None
-        for part, reply, error in batches.run(self.client, batches.ranges(len(rows), search_step(rows, k)), begin):
+        for part, reply, error in batches.run(self.client, pace.parts(len(rows)), begin):
+            pace.ended(part)
             todo = [(part, reply, error)]
             while todo:
                 part, reply, error = todo.pop(0)
@@ -247,10 +250,10 @@ def effort(exact: bool, mode: Optional[str], recall: Optional[float], search_k: 
             "search_k": search_k}
 
 
-def search_step(rows: numpy.ndarray, k: int) -> int:
-    """Queries in one request, so that it, its hits and its reply respect their limits."""
+def search_most(rows: numpy.ndarray, k: int) -> int:
+    """The most queries of one request, so that it, its hits and its reply respect their limits."""
     k = max(k, 1)  # 0 is refused by the cluster
-    return max(1, min(SEARCH_BATCH, protocol.BATCH_QUERIES_MAX, protocol.QUERY_HITS_MAX // k,
+    return max(1, min(SEARCH_MOST, protocol.BATCH_QUERIES_MAX, protocol.QUERY_HITS_MAX // k,
                       protocol.FRAME_MAX // (rows.shape[1] * rows.itemsize),
                       (protocol.FRAME_MAX - REPLY_SPARE) // (HIT_BYTES * k + QUERY_BYTES)))
 

@@ -104,10 +104,20 @@ def pack_payload(payload: Optional[Dict[str, Any]]) -> bytes:
         return b""
     if not isinstance(payload, dict):
         raise BadRequest(f"a payload is a dict or None, not {type(payload).__name__}")
-    packed = msgpack.packb(payload)
+    try:
+        packed: bytes = msgpack.packb(payload, default=_plain)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise BadRequest(f"a payload holds what msgpack cannot: {e}") from None
     if len(packed) > PAYLOAD_MAX:
         raise LimitExceeded(f"a payload has {len(packed)} bytes: at most {PAYLOAD_MAX} are allowed")
     return packed
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers and arrays as Python's."""
+    if isinstance(value, (numpy.generic, numpy.ndarray)):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__}")
 
 
 def unpack_payload(packed: bytes) -> Optional[Dict[str, Any]]:
