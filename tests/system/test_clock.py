@@ -46,7 +46,7 @@ class Clock(unittest.TestCase):
                         except Exception as e:  # any at all is a finding
                             troubles.append(f"{what}: {e!r}")
                             return
-                        if time.monotonic() - began > 5:
+                        if time.monotonic() - began > 30:  # a clock that a deadline believes makes it days, or nothing
                             troubles.append(f"{what} took {time.monotonic() - began:.1f} s")
                         done[what] += 1
 

@@ -197,13 +197,15 @@ static void a_build_can_be_stopped_at_any_moment(void **state)
 
 static void every_allocation_may_fail(void **state)
 {
-	struct block b = clusters_of(METRIC_DOT, GRAPH_ROWS_MIN, 0);
 	struct forest_params params = {2, 1};
-	uint32_t *new_of_old = calloc(GRAPH_ROWS_MIN, sizeof(*new_of_old));
+	struct block b;
 	struct ann *a;
 	long step = 1;
 
 	if (!starve_works()) skip();
+	b = clusters_of(METRIC_DOT, GRAPH_ROWS_MIN, 0);
+	uint32_t *new_of_old = calloc(GRAPH_ROWS_MIN, sizeof(*new_of_old));
+	assert_non_null(new_of_old);
 	for (long n = 0;; n += step) {
 		a = NULL;
 		starve_begin(n, n % 2);
