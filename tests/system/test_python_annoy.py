@@ -294,9 +294,14 @@ class Conformance:
         self.assertEqual(sorted(index.get_nns_by_item(0, -1)), everything)
         self.assertEqual(sorted(index.get_nns_by_item(0, 1000)), everything)
         self.assertEqual(len(index.get_nns_by_item(0, 100)), 100)
-        exact = numpy.argsort(true_distances("euclidean", X, X[7]), kind="stable")[:10].tolist()
-        self.assertEqual(index.get_nns_by_item(7, 10, search_k=-2), exact)  # unlimited
-        self.assertEqual(index.get_nns_by_item(7, 10, search_k=10**6), exact)
+        large, X = self.filled(n=3000, f=20, trees=1)
+        missed = 0
+        for i in range(0, 3000, 100):
+            exact = numpy.argsort(true_distances("euclidean", X, X[i]), kind="stable")[:10].tolist()
+            self.assertEqual(large.get_nns_by_item(i, 10, search_k=-2), exact)  # unlimited
+            self.assertEqual(large.get_nns_by_item(i, 10, search_k=10**6), exact)
+            missed += large.get_nns_by_item(i, 10) != exact
+        self.assertGreater(missed, 0)  # one tree and ten candidates are not enough
         self.assertEqual(index.get_nns_by_item(7, 1), [7])
         self.assertGreaterEqual(len(index.get_nns_by_item(7, 5, search_k=1)), 1)
 

@@ -79,6 +79,19 @@ class Sklearn(unittest.TestCase):
         self.assertEqual(indices.shape, (24, 4))
         self.assertFalse((indices == numpy.arange(24)[:, None]).any())
 
+    def test_a_search_that_saw_too_few_is_done_again_exactly(self):
+        estimator = GroveNeighbors(10).fit(self.X)
+        index, calls = estimator.index_, []
+
+        class Few:
+            def search(self, X, k, **how):
+                calls.append(how)
+                return index.search(X, k if how.get("exact") else k - 3, **how)
+        estimator.index_ = Few()
+        indices = estimator.kneighbors(self.Q, return_distance=False)
+        numpy.testing.assert_array_equal(indices, index.search(self.Q, 10, exact=True).ids)
+        self.assertEqual(calls, [{"recall": None}, {"exact": True}])
+
     def test_it_stands_at_the_head_of_a_pipeline(self):
         embedded = make_pipeline(GroveNeighbors(10, exact=True), Isomap(n_neighbors=10, metric="precomputed")).fit_transform(self.X)
         expected = Isomap(n_neighbors=10).fit_transform(self.X)
