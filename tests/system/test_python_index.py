@@ -60,6 +60,10 @@ class PythonIndex(unittest.TestCase):
             result = index.search(Q, 7, **effort)
             recall = numpy.mean([len(set(a) & set(b)) / 7 for a, b in zip(result.ids.tolist(), ids.tolist())])
             self.assertGreater(recall, 0.7, effort)
+            if "search_k" in effort:
+                self.assertIsNone(result.predicted)
+            else:
+                self.assertAlmostEqual(result.predicted, recall, delta=0.2)
         with self.assertRaises(grove.BadRequest):
             index.search(Q, 7, recall=0.9, search_k=100)
         numpy.testing.assert_array_equal(index.search(Q, 7, exact=True).ids, ids)

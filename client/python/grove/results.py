@@ -18,12 +18,14 @@ class SearchResult:
     distances: float32, the same shape; smaller is nearer, except for `dot`.
     counts: int64 [nq], the hits of each query. Places after them hold the id 2^64-1 and an infinite distance (for `dot`: minus infinity).
     payloads: for each query a list of a dict or None for each hit; None if they were not asked for.
+    predicted: the recall, 0 to 1, that the cluster expects of the effort it chose; None if it knows nothing (`forest`, or search_k given).
     coverage: records [nq] with shards, answered, failed, late, items, searched and candidates (proto/CLIENT.md, "Coverage").
     """
 
     def __init__(self, ids: numpy.ndarray, distances: numpy.ndarray, counts: numpy.ndarray, coverage: numpy.ndarray,
-                 payloads: Optional[List[List[Optional[Dict[str, Any]]]]] = None) -> None:
-        self.ids, self.distances, self.counts, self.coverage, self.payloads = ids, distances, counts, coverage, payloads
+                 payloads: Optional[List[List[Optional[Dict[str, Any]]]]] = None, predicted: Optional[float] = None) -> None:
+        self.ids, self.distances, self.counts, self.coverage = ids, distances, counts, coverage
+        self.payloads, self.predicted = payloads, predicted
 
     def __iter__(self) -> Iterator[numpy.ndarray]:
         return iter((self.ids, self.distances))
@@ -52,13 +54,15 @@ class Items(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """One reply to a search, as it came: counts [nq], ids and distances end to end, coverage [nq], payloads end to end or None."""
+    """One reply to a search, as it came: counts [nq], ids and distances end to end, coverage [nq], payloads end to end or None,
+    and the recall that is expected, if known."""
 
     counts: numpy.ndarray
     ids: numpy.ndarray
     distances: numpy.ndarray
     coverage: numpy.ndarray
     payloads: Optional[List[bytes]]
+    predicted: Optional[float] = None
 
 
 def hits_of(reply: Reply) -> Hits:
@@ -67,7 +71,7 @@ def hits_of(reply: Reply) -> Hits:
     if not len(ids) == len(distances) == int(counts.sum()) or not len(counts) == len(coverage) == reply.header.get("nq"):
         raise protocol.contradiction("search")
     payloads = protocol.unpack_strings(reply.frame(6), len(ids)) if reply.header.get("payloads") else None
-    return Hits(counts, ids, distances, coverage, payloads)
+    return Hits(counts, ids, distances, coverage, payloads, reply.header.get("predicted"))
 
 
 def result_of(parts: Sequence[Hits], farthest: float) -> SearchResult:
@@ -85,7 +89,14 @@ def result_of(parts: Sequence[Hits], farthest: float) -> SearchResult:
     if all(part.payloads is not None for part in parts):
         payloads = _split([protocol.unpack_payload(p) for part in parts for p in part.payloads or ()], counts)
     ids, distances = _rectangle(ids, distances, counts, farthest)
-    return SearchResult(ids, distances, counts, coverage, payloads)
+    return SearchResult(ids, distances, counts, coverage, payloads, _predicted(parts))
+
+
+def _predicted(parts: Sequence[Hits]) -> Optional[float]:
+    """That of all queries together."""
+    known = [(part.predicted, len(part.counts)) for part in parts if part.predicted is not None]
+    queries = sum(n for _, n in known)
+    return sum(recall * n for recall, n in known) / queries if queries and len(known) == len(parts) else None
 
 
 def _rectangle(ids: numpy.ndarray, distances: numpy.ndarray, counts: numpy.ndarray, farthest: float) -> Tuple[numpy.ndarray, numpy.ndarray]:
