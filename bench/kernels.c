@@ -1,0 +1,160 @@
+/* kernels.c - nanoseconds of CPU time for each row that a kernel over codes scores (common/codes.h), beside each other.
+ *
+ *   ninja -C build bench/kernels && build/bench/kernels [SET...]      sets as GROVE_KERNELS names them; all that this processor has
+ *
+ * Rows of 64, 128 and 832 bytes: in a row from L1 and from L2; gathered 32 at a time from L2, from 512 MB, and from 512 MB where
+ * the caller has prefetched the next 32, as a search does. Bits: rows of 8, 16, 32 and 64 bytes in a row, and 100 bytes rounded up to 104.
+ * Sets take turns inside a round, so that what else the machine does meets them all; the median of the rounds is shown. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/codes.h"
+#include "common/prng.h"
+
+enum { ROUNDS = 21, TURN_US = 2000, LIST = 32, LISTS = 1 << 12, SETS_MAX = 8 };
+enum { L1_BYTES = 16 << 10, L2_BYTES = 256 << 10, FAR_BYTES = 512 << 20 };
+
+enum kernel { L2, L1, DOT, BITS };
+static const char *const kernel_names[] = {"l2", "l1", "dot", "bits"};
+
+/* What is scored, and from where. */
+struct place { const char *name; size_t bytes; bool gathered, prefetched; };
+
+struct work {
+	enum kernel kernel;
+	size_t stride, rows;
+	struct place place;
+	const uint8_t *query, *base;
+	uint32_t *lists, *answers;
+};
+
+static void score(const struct work *w, const struct code_kernels *set, const uint32_t *which, size_t n)
+{
+	switch (w->kernel) {
+	case L2: set->l2(w->query, w->base, w->stride, which, n, w->answers); break;
+	case L1: set->l1(w->query, w->base, w->stride, which, n, w->answers); break;
+	case DOT: set->dot((const int8_t *)w->query, w->base, w->stride, which, n, (int32_t *)w->answers); break;
+	case BITS: set->bits(w->query, w->base, w->stride, n, w->answers); break;
+	}
+}
+
+/* About 8,000 rows or 1 MB, so that a look at the clock costs nothing beside them; how many rows it scored. */
+static size_t pass(const struct work *w, const struct code_kernels *set, size_t *list)
+{
+	size_t scored = 0, calls = w->place.gathered ? 256 : 1 + (1 << 20) / w->place.bytes;
+
+	for (size_t i = 0; i < calls; i++) {
+		if (!w->place.gathered) {
+			score(w, set, NULL, w->rows);
+			scored += w->rows;
+			continue;
+		}
+		const uint32_t *now = w->lists + *list * LIST;
+		*list = (*list + 1) % LISTS;
+		for (size_t k = 0; k < LIST && w->place.prefetched; k++)
+			for (size_t at = 0; at < w->stride; at += 64) __builtin_prefetch(w->base + w->lists[*list * LIST + k] * w->stride + at);
+		score(w, set, now, LIST);
+		scored += LIST;
+	}
+	return scored;
+}
+
+static double turn_ns(const struct work *w, const struct code_kernels *set, size_t *list)
+{
+	uint64_t from = clock_thread_cpu_us(), now = from;
+	size_t rows = 0;
+
+	while (now - from < TURN_US) {
+		rows += pass(w, set, list);
+		now = clock_thread_cpu_us();
+	}
+	return (double)(now - from) * 1e3 / (double)rows;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static void measure(struct work *w, const struct code_kernels *const *sets, size_t set_count, struct prng *p)
+{
+	double ns[SETS_MAX][ROUNDS];
+	size_t list = 0;
+
+	w->rows = w->place.bytes / w->stride;
+	for (size_t i = 0; i < (size_t)LISTS * LIST && w->place.gathered; i++) w->lists[i] = prng_below(p, (uint32_t)w->rows);
+	for (size_t s = 0; s < set_count; s++) pass(w, sets[s], &list);
+	for (int round = 0; round < ROUNDS; round++)
+		for (size_t s = 0; s < set_count; s++) ns[s][round] = turn_ns(w, sets[s], &list);
+	printf("%-5s %4zu  %-24s", kernel_names[w->kernel], w->stride, w->place.name);
+	for (size_t s = 0; s < set_count; s++) {
+		qsort(ns[s], ROUNDS, sizeof(double), by_value);
+		printf(" %9.3f", ns[s][ROUNDS / 2]);
+	}
+	printf("\n");
+	fflush(stdout);
+}
+
+static size_t sets_named(int n, char **names, const struct code_kernels **ret)
+{
+	static const char *all[] = {"scalar", "avx2", "avx512", "vnni", "vpopcnt", "neon"};
+	size_t count = 0;
+
+	for (int i = 0; n == 0 && i < 6; i++) {
+		const struct code_kernels *set = code_kernels_by_name(all[i]);
+		if (set) ret[count++] = set;
+	}
+	for (int i = 0; i < n; i++) {
+		const struct code_kernels *set = code_kernels_by_name(names[i]);
+		if (!set || count == SETS_MAX) {
+			fprintf(stderr, "kernels: this processor cannot run '%s', or there are more than %d sets\n", names[i], (int)SETS_MAX);
+			exit(2);
+		}
+		ret[count++] = set;
+	}
+	return count;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct place places[] = {{"in a row, L1", L1_BYTES, false, false}, {"in a row, L2", L2_BYTES, false, false},
+		{"gathered, L2", L2_BYTES, true, false}, {"gathered, 512 MB", FAR_BYTES, true, false}, {"the same, prefetched", FAR_BYTES, true, true}};
+	static const size_t strides[] = {64, 128, 832}, bit_strides[] = {8, 16, 32, 64, 104};
+	const struct code_kernels *sets[SETS_MAX];
+	size_t set_count = sets_named(argc - 1, argv + 1, sets);
+	uint8_t *base = aligned_alloc(2 << 20, FAR_BYTES), *query = aligned_alloc(CODE_ALIGN, 1024);
+	uint32_t *lists = calloc((size_t)LISTS * LIST, sizeof(*lists)), *answers = calloc(L2_BYTES / 8, sizeof(*answers));
+	struct prng p;
+
+	require(base && query && lists && answers);
+	prng_seed(&p, 1);
+	for (size_t i = 0; i < 1024; i++) query[i] = (uint8_t)prng_below(&p, CODE_MAX + 1);
+	for (size_t i = 0; i < FAR_BYTES; i++) base[i] = (uint8_t)(i * 37 % (CODE_MAX + 1));
+	printf("ns a row                            ");
+	for (size_t s = 0; s < set_count; s++) printf(" %9s", sets[s]->name);
+	printf("\n");
+	struct work w = {.query = query, .base = base, .lists = lists, .answers = answers};
+	for (w.kernel = L2; w.kernel <= DOT; w.kernel++)
+		for (size_t i = 0; i < sizeof(strides) / sizeof(strides[0]); i++)
+			for (size_t at = 0; at < sizeof(places) / sizeof(places[0]); at++) {
+				w.stride = strides[i];
+				w.place = places[at];
+				measure(&w, sets, set_count, &p);
+			}
+	for (size_t i = 0; i < sizeof(bit_strides) / sizeof(bit_strides[0]); i++)
+		for (size_t at = 0; at < 2; at++) {
+			w.stride = bit_strides[i];
+			w.place = places[at];
+			measure(&w, sets, set_count, &p);
+		}
+	free(base);
+	free(query);
+	free(lists);
+	free(answers);
+	return 0;
+}
