@@ -5,6 +5,9 @@
 #include <immintrin.h>
 #include <string.h>
 
+/* AHEAD: gathered rows are fetched this many before their turn; whoever has fetched them already loses next to nothing. */
+enum { WIDTH = 32, AHEAD = 8 };
+
 typedef __m256i (*step_fn)(__m256i sum, __m256i query, __m256i row);
 
 static inline __m256i step_l2(__m256i sum, __m256i query, __m256i row)
@@ -21,10 +24,30 @@ static inline __m256i step_dot(__m256i sum, __m256i query, __m256i row)
 	return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(row, query), _mm256_set1_epi16(1)));
 }
 
+static inline __m256i load(const uint8_t *bytes) { return _mm256_loadu_si256((const __m256i *)(const void *)bytes); }
+
+static inline __m256i fold2(__m256i a, __m256i b) { return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)); }
+
 static inline __m128i fold4(__m256i a, __m256i b, __m256i c, __m256i d)
 {
-	__m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+	__m256i ab = fold2(a, b), cd = fold2(c, d);
+	__m256i all = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
 	return _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+}
+
+static inline __attribute__((always_inline)) __m128i sums_of_four(step_fn step, const uint8_t *query, size_t stride, const uint8_t *r0,
+	const uint8_t *r1, const uint8_t *r2, const uint8_t *r3)
+{
+	__m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
+
+	for (size_t j = 0; j < stride; j += WIDTH) {
+		__m256i q = load(query + j);
+		s0 = step(s0, q, load(r0 + j));
+		s1 = step(s1, q, load(r1 + j));
+		s2 = step(s2, q, load(r2 + j));
+		s3 = step(s3, q, load(r3 + j));
+	}
+	return fold4(s0, s1, s2, s3);
 }
 
 static inline const uint8_t *row_of(const uint8_t *base, size_t stride, const uint32_t *which, size_t i)
@@ -32,30 +55,43 @@ static inline const uint8_t *row_of(const uint8_t *base, size_t stride, const ui
 	return base + (which ? which[i] : i) * stride;
 }
 
+/* gcc 12 takes a function that does nothing but prefetch for one without effect, and drops its calls unless it is inlined first. */
+static inline __attribute__((always_inline)) void prefetch(const uint8_t *row)
+{
+	__builtin_prefetch(row);
+	__builtin_prefetch(row + CODE_ALIGN);
+}
+
+static inline __attribute__((always_inline)) void run_stride(step_fn step, const uint8_t *query, const uint8_t *base, size_t stride,
+	const uint32_t *which, size_t n, uint32_t *ret)
+{
+	size_t i = 0;
+
+#define ROW(at) row_of(base, stride, which, at)
+	for (; n - i >= 4; i += 4) {
+		for (size_t r = 0; r < 4 && which && n - i >= AHEAD + 4; r++) prefetch(ROW(i + AHEAD + r));
+		__m128i sums = sums_of_four(step, query, stride, ROW(i), ROW(i + 1), ROW(i + 2), ROW(i + 3));
+		_mm_storeu_si128((__m128i *)(void *)(ret + i), sums);
+	}
+	if (i == n) return;
+	/* A rest repeats its first row. */
+	uint32_t four[4];
+	__m128i sums = sums_of_four(step, query, stride, ROW(i), ROW(i + 1 < n ? i + 1 : i), ROW(i + 2 < n ? i + 2 : i), ROW(i));
+#undef ROW
+	_mm_storeu_si128((__m128i *)(void *)four, sums);
+	memcpy(ret + i, four, (n - i) * sizeof(*ret));
+}
+
+/* For the shortest rows, which are most common, a loop without a loop inside. */
 static inline __attribute__((always_inline)) void run(step_fn step, const uint8_t *query, const uint8_t *base, size_t stride,
 	const uint32_t *which, size_t n, uint32_t *ret)
 {
-	for (size_t i = 0; i < n; i += 4) {
-		/* A rest repeats the last row. */
-		const uint8_t *r0 = row_of(base, stride, which, i), *r1 = row_of(base, stride, which, i + 1 < n ? i + 1 : n - 1);
-		const uint8_t *r2 = row_of(base, stride, which, i + 2 < n ? i + 2 : n - 1), *r3 = row_of(base, stride, which, i + 3 < n ? i + 3 : n - 1);
-		__m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
-		for (size_t j = 0; j < stride; j += 32) {
-			__m256i q = _mm256_load_si256((const __m256i *)(const void *)(query + j));
-			s0 = step(s0, q, _mm256_load_si256((const __m256i *)(const void *)(r0 + j)));
-			s1 = step(s1, q, _mm256_load_si256((const __m256i *)(const void *)(r1 + j)));
-			s2 = step(s2, q, _mm256_load_si256((const __m256i *)(const void *)(r2 + j)));
-			s3 = step(s3, q, _mm256_load_si256((const __m256i *)(const void *)(r3 + j)));
-		}
-		__m128i sums = fold4(s0, s1, s2, s3);
-		if (n - i >= 4)
-			_mm_storeu_si128((__m128i *)(void *)(ret + i), sums);
-		else {
-			uint32_t four[4];
-			_mm_storeu_si128((__m128i *)(void *)four, sums);
-			memcpy(ret + i, four, (n - i) * sizeof(*ret));
-		}
-	}
+	if (stride == 64)
+		run_stride(step, query, base, 64, which, n, ret);
+	else if (stride == 128)
+		run_stride(step, query, base, 128, which, n, ret);
+	else
+		run_stride(step, query, base, stride, which, n, ret);
 }
 
 static void avx2_l2(const uint8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, uint32_t *ret)
