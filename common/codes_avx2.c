@@ -109,17 +109,89 @@ static void avx2_dot(const int8_t *query, const uint8_t *base, size_t stride, co
 	run(step_dot, (const uint8_t *)query, base, stride, which, n, (uint32_t *)ret);
 }
 
+/* ---- bits that differ: a count for each word of 64 bits, four rows at once ---- */
+
+static inline __m256i counts(__m256i a, __m256i b)
+{
+	const __m256i low = _mm256_set1_epi8(15);
+	const __m256i ones = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+	__m256i differ = _mm256_xor_si256(a, b);
+	__m256i least = _mm256_shuffle_epi8(ones, _mm256_and_si256(differ, low));
+	__m256i most = _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi16(differ, 4), low));
+	return _mm256_sad_epu8(_mm256_add_epi8(least, most), _mm256_setzero_si256());
+}
+
+/* Words 0 + 1 of a, 0 + 1 of b, 2 + 3 of a, 2 + 3 of b. */
+static inline __m256i pairs(__m256i a, __m256i b) { return _mm256_add_epi64(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)); }
+
+static inline __m128i low_half(__m256i a) { return _mm256_castsi256_si128(a); }
+static inline __m128i high_half(__m256i a) { return _mm256_extracti128_si256(a, 1); }
+
+/* `whole` is 8, 16, or a multiple of 32 that begins rows of `stride` bytes. */
+static inline __attribute__((always_inline)) __m128i bits_of_four(__m256i repeated, const uint8_t *query, const uint8_t *rows,
+	size_t whole, size_t stride)
+{
+	if (whole == 8) {
+		__m256i c = counts(repeated, load(rows));
+		return _mm_castps_si128(_mm_shuffle_ps(_mm_castsi128_ps(low_half(c)), _mm_castsi128_ps(high_half(c)), _MM_SHUFFLE(2, 0, 2, 0)));
+	}
+	if (whole == 16) {
+		__m256i c = pairs(counts(repeated, load(rows)), counts(repeated, load(rows + WIDTH)));
+		return _mm_or_si128(low_half(c), _mm_slli_epi64(high_half(c), 32));
+	}
+	__m256i c0 = _mm256_setzero_si256(), c1 = c0, c2 = c0, c3 = c0;
+	for (size_t j = 0; j < whole; j += WIDTH) {
+		__m256i q = load(query + j);
+		c0 = _mm256_add_epi64(c0, counts(q, load(rows + j)));
+		c1 = _mm256_add_epi64(c1, counts(q, load(rows + stride + j)));
+		c2 = _mm256_add_epi64(c2, counts(q, load(rows + 2 * stride + j)));
+		c3 = _mm256_add_epi64(c3, counts(q, load(rows + 3 * stride + j)));
+	}
+	/* Rows 0 and 2 are in the low words of both halves, 1 and 3 in the high ones. */
+	__m256i c = _mm256_or_si256(pairs(c0, c2), _mm256_slli_epi64(pairs(c1, c3), 32));
+	return _mm_add_epi32(low_half(c), high_half(c));
+}
+
+static inline uint32_t bits_of_words(const uint8_t *query, const uint8_t *row, size_t from, size_t stride)
+{
+	uint64_t sum = 0, x, y;
+
+	for (size_t j = from; j < stride; j += 8) {
+		memcpy(&x, query + j, 8);
+		memcpy(&y, row + j, 8);
+		sum += (uint64_t)__builtin_popcountll(x ^ y);
+	}
+	return (uint32_t)sum;
+}
+
+static inline __attribute__((always_inline)) void bits_by_fours(const uint8_t *query, const uint8_t *base, size_t whole,
+	size_t stride, size_t n, uint32_t *ret)
+{
+	uint8_t copies[WIDTH] = {0};
+	size_t i = 0;
+
+	for (size_t at = 0; whole < WIDTH && at < WIDTH; at += whole) memcpy(copies + at, query, whole);
+	__m256i repeated = load(copies);
+	for (; n - i >= 4; i += 4) {
+		const uint8_t *rows = base + i * stride;
+		_mm_storeu_si128((__m128i *)(void *)(ret + i), bits_of_four(repeated, query, rows, whole, stride));
+		for (size_t r = 0; r < 4 && whole < stride; r++) ret[i + r] += bits_of_words(query, rows + r * stride, whole, stride);
+	}
+	for (; i < n; i++) ret[i] = bits_of_words(query, base + i * stride, 0, stride);
+}
+
 static void avx2_bits(const uint8_t *query, const uint8_t *base, size_t stride, size_t n, uint32_t *ret)
 {
-	for (size_t i = 0; i < n; i++) {
-		uint64_t sum = 0, x, y;
-		for (size_t j = 0; j < stride; j += 8) {
-			memcpy(&x, query + j, 8);
-			memcpy(&y, base + i * stride + j, 8);
-			sum += (uint64_t)__builtin_popcountll(x ^ y);
-		}
-		ret[i] = (uint32_t)sum;
-	}
+	if (stride == 8)
+		bits_by_fours(query, base, 8, 8, n, ret);
+	else if (stride == 16)
+		bits_by_fours(query, base, 16, 16, n, ret);
+	else if (stride == 32)
+		bits_by_fours(query, base, 32, 32, n, ret);
+	else if (stride > WIDTH)
+		bits_by_fours(query, base, stride / WIDTH * WIDTH, stride, n, ret);
+	else
+		for (size_t i = 0; i < n; i++) ret[i] = bits_of_words(query, base + i * stride, 0, stride);
 }
 
 const struct code_kernels code_kernels_avx2 = {"avx2", avx2_l2, avx2_l1, avx2_dot, avx2_bits};
