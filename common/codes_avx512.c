@@ -47,12 +47,14 @@ static inline __m512i step_l1(__m512i sum, __m512i query, __m512i row) { return 
 
 static inline __m512i step_dot(__m512i sum, __m512i query, __m512i row) { return add_products(sum, row, query); }
 
-static inline __m256i halves(__m512i a) { return _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)); }
+static inline __m512i fold2(__m512i a, __m512i b) { return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)); }
 
 static inline __m128i fold4(__m512i a, __m512i b, __m512i c, __m512i d)
 {
-	__m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(halves(a), halves(b)), _mm256_hadd_epi32(halves(c), halves(d)));
-	return _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+	__m512i ab = fold2(a, b), cd = fold2(c, d);
+	__m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+	__m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+	return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
 static inline const uint8_t *row_of(const uint8_t *base, size_t stride, const uint32_t *which, size_t i)
@@ -75,7 +77,7 @@ static inline __attribute__((always_inline)) __m128i sums_of_four(step_fn step, 
 	return fold4(s0, s1, s2, s3);
 }
 
-static inline __attribute__((always_inline)) void run(step_fn step, const uint8_t *query, const uint8_t *base, size_t stride,
+static inline __attribute__((always_inline)) void run_stride(step_fn step, const uint8_t *query, const uint8_t *base, size_t stride,
 	const uint32_t *which, size_t n, uint32_t *ret)
 {
 	size_t i = 0;
@@ -92,6 +94,18 @@ static inline __attribute__((always_inline)) void run(step_fn step, const uint8_
 #undef ROW
 	_mm_storeu_si128((__m128i *)(void *)four, sums);
 	memcpy(ret + i, four, (n - i) * sizeof(*ret));
+}
+
+/* For the shortest rows, which are most common, a loop without a loop inside. */
+static inline __attribute__((always_inline)) void run(step_fn step, const uint8_t *query, const uint8_t *base, size_t stride,
+	const uint32_t *which, size_t n, uint32_t *ret)
+{
+	if (stride == 64)
+		run_stride(step, query, base, 64, which, n, ret);
+	else if (stride == 128)
+		run_stride(step, query, base, 128, which, n, ret);
+	else
+		run_stride(step, query, base, stride, which, n, ret);
 }
 
 static void avx512_l2(const uint8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, uint32_t *ret)
@@ -131,11 +145,11 @@ static inline __m512i pairs(__m512i a, __m512i b)
 	return _mm512_add_epi64(_mm512_permutex2var_epi64(a, even, b), _mm512_permutex2var_epi64(a, odd, b));
 }
 
-static uint32_t bits_of_row(const uint8_t *query, const uint8_t *row, size_t stride)
+static inline uint32_t bits_of_words(const uint8_t *query, const uint8_t *row, size_t from, size_t stride)
 {
 	uint64_t sum = 0, x, y;
 
-	for (size_t j = 0; j < stride; j += 8) {
+	for (size_t j = from; j < stride; j += 8) {
 		memcpy(&x, query + j, 8);
 		memcpy(&y, row + j, 8);
 		sum += (uint64_t)__builtin_popcountll(x ^ y);
@@ -143,55 +157,56 @@ static uint32_t bits_of_row(const uint8_t *query, const uint8_t *row, size_t str
 	return (uint32_t)sum;
 }
 
-/* Eight rows of 8, 16, 32 bytes, or a multiple of 64. */
-static inline __attribute__((always_inline)) __m512i bits_of_eight(__m512i repeated, const uint8_t *query, const uint8_t *rows, size_t stride)
+/* Eight rows; `whole` is 8, 16, 32, or a multiple of 64 that begins rows of `stride` bytes. */
+static inline __attribute__((always_inline)) __m512i bits_of_eight(__m512i repeated, const uint8_t *query, const uint8_t *rows,
+	size_t whole, size_t stride)
 {
 	__m512i c[8];
 
-	if (stride < WIDTH) {
-		for (size_t r = 0; r < stride / 8; r++) c[r] = counts(repeated, load(rows + r * WIDTH));
-		if (stride == 8) return c[0];
-		return stride == 16 ? pairs(c[0], c[1]) : pairs(pairs(c[0], c[1]), pairs(c[2], c[3]));
+	if (whole < WIDTH) {
+		for (size_t r = 0; r < whole / 8; r++) c[r] = counts(repeated, load(rows + r * WIDTH));
+		if (whole == 8) return c[0];
+		return whole == 16 ? pairs(c[0], c[1]) : pairs(pairs(c[0], c[1]), pairs(c[2], c[3]));
 	}
 	for (int r = 0; r < 8; r++) c[r] = _mm512_setzero_si512();
-	for (size_t j = 0; j < stride; j += WIDTH) {
+	for (size_t j = 0; j < whole; j += WIDTH) {
 		__m512i q = load(query + j);
 		for (size_t r = 0; r < 8; r++) c[r] = _mm512_add_epi64(c[r], counts(q, load(rows + r * stride + j)));
 	}
 	return pairs(pairs(pairs(c[0], c[1]), pairs(c[2], c[3])), pairs(pairs(c[4], c[5]), pairs(c[6], c[7])));
 }
 
-static inline __attribute__((always_inline)) void bits_by_eights(const uint8_t *query, const uint8_t *base, size_t stride, size_t n, uint32_t *ret)
+static inline __attribute__((always_inline)) void bits_by_eights(const uint8_t *query, const uint8_t *base, size_t whole,
+	size_t stride, size_t n, uint32_t *ret)
 {
-	__m512i repeated = _mm512_setzero_si512();
+	uint8_t copies[WIDTH] = {0};
 	size_t i = 0;
 
-	if (stride < WIDTH) {
-		uint8_t copies[WIDTH];
-		for (size_t at = 0; at < WIDTH; at += stride) memcpy(copies + at, query, stride);
-		repeated = load(copies);
-	}
+	for (size_t at = 0; whole < WIDTH && at < WIDTH; at += whole) memcpy(copies + at, query, whole);
+	__m512i repeated = load(copies);
 	for (; n - i >= 8; i += 8) {
-		__m256i sums = _mm512_cvtepi64_epi32(bits_of_eight(repeated, query, base + i * stride, stride));
+		const uint8_t *rows = base + i * stride;
+		__m256i sums = _mm512_cvtepi64_epi32(bits_of_eight(repeated, query, rows, whole, stride));
 		_mm256_storeu_si256((__m256i *)(void *)(ret + i), sums);
+		for (size_t r = 0; r < 8 && whole < stride; r++) ret[i + r] += bits_of_words(query, rows + r * stride, whole, stride);
 	}
-	for (; i < n; i++) ret[i] = bits_of_row(query, base + i * stride, stride);
+	for (; i < n; i++) ret[i] = bits_of_words(query, base + i * stride, 0, stride);
 }
 
 static void avx512_bits(const uint8_t *query, const uint8_t *base, size_t stride, size_t n, uint32_t *ret)
 {
 	if (stride == 8)
-		bits_by_eights(query, base, 8, n, ret);
+		bits_by_eights(query, base, 8, 8, n, ret);
 	else if (stride == 16)
-		bits_by_eights(query, base, 16, n, ret);
+		bits_by_eights(query, base, 16, 16, n, ret);
 	else if (stride == 32)
-		bits_by_eights(query, base, 32, n, ret);
+		bits_by_eights(query, base, 32, 32, n, ret);
 	else if (stride == 64)
-		bits_by_eights(query, base, 64, n, ret);
-	else if (stride % WIDTH == 0)
-		bits_by_eights(query, base, stride, n, ret);
+		bits_by_eights(query, base, 64, 64, n, ret);
+	else if (stride > WIDTH)
+		bits_by_eights(query, base, stride / WIDTH * WIDTH, stride, n, ret);
 	else
-		for (size_t i = 0; i < n; i++) ret[i] = bits_of_row(query, base + i * stride, stride);
+		for (size_t i = 0; i < n; i++) ret[i] = bits_of_words(query, base + i * stride, 0, stride);
 }
 
 #if defined(CODES_VPOPCNT)
