@@ -27,6 +27,12 @@ def qps_at(points, recall):
     return None
 
 
+def best_at(points, recall):
+    """The same for an engine with all its builds: of their common front, or of one build alone, whose points may lie closer together."""
+    groups = [points, *([p for p in points if p["build"] == build] for build in {p["build"] for p in points})]
+    return max((found for found in (qps_at(group, recall) for group in groups) if found), default=None)
+
+
 def rounded(number):
     return f"{number:,.0f}" if number >= 100 else f"{number:.1f}"
 
@@ -56,7 +62,7 @@ def table(result):
                 rows.append([engine["name"], build["params"], *(cell(qps_at(own, r)) for r in RECALLS), f"{max(p['recall'] for p in own):.4f}",
                              f"{build['build_cpu_s']:.1f}", rounded(memory / n), rounded(build["disk_bytes"] / n)])
         if len(engine["builds"]) > 1 and points:
-            rows.append([f"**{engine['name']}**", "best of the grid", *(cell(qps_at(points, r)) for r in RECALLS),
+            rows.append([f"**{engine['name']}**", "best of the grid", *(cell(best_at(points, r)) for r in RECALLS),
                          f"{max(p['recall'] for p in points):.4f}", "", "", ""])
     return markdown(rows)
 
@@ -81,7 +87,7 @@ def ratios(result):
                 continue
             seconds = ours["builds"][0]["build_cpu_s"]
             builds = [f"{seconds / b['build_cpu_s']:.2f} ({b['params']})" for b in theirs["builds"] if b["build_cpu_s"] > 0.05]
-            rows.append([ours["name"], theirs["name"], *(ratio(qps_at(ours["points"], r), qps_at(theirs["points"], r)) for r in RECALLS),
+            rows.append([ours["name"], theirs["name"], *(ratio(best_at(ours["points"], r), best_at(theirs["points"], r)) for r in RECALLS),
                          ", ".join(builds) or "-"])
     return markdown(rows) if len(rows) > 1 else ""
 

@@ -96,6 +96,14 @@ class Table(unittest.TestCase):
         qps, known = report.qps_at([point(0.9, 1000), point(1.0, 10)], 0.95)
         self.assertTrue(known and math.isclose(qps, 100))
 
+    def test_the_best_of_several_builds_is_no_less_than_each(self):
+        other = [{**point(0.9, 1000), "build": "other"}, {**point(0.98, 700), "build": "other"}, {**point(1.0, 90), "build": "other"}]
+        points = [point(0.985, 720), point(0.985001, 690), *other, point(1.0, 100)]
+        for recall in (0.92, 0.97, 0.983, 0.99):
+            each = [found[0] for found in (report.qps_at(other, recall), report.qps_at(points, recall)) if found]
+            self.assertGreaterEqual(report.best_at(points, recall)[0], max(each))
+        self.assertIsNone(report.best_at([point(0.9, 10)], 0.95))
+
     def test_recall_that_was_not_reached_has_no_qps(self):
         self.assertIsNone(report.qps_at([point(0.9, 1000), point(0.97, 10)], 0.99))
 
