@@ -47,6 +47,10 @@ int verb_put(const struct arguments *a)
 		usage_error(a->command, "an item needs either --id or --key");
 		goto out;
 	}
+	if (key && !*key) { /* on the wire an empty key means that the item has none: item 0 would be replaced */
+		usage_error(a->command, "--key is empty: a key has 1 to 255 bytes");
+		goto out;
+	}
 	if (!vector_text) {
 		usage_error(a->command, "--vector is missing: '[0.5, 1, -2]'");
 		goto out;

@@ -64,6 +64,8 @@ class CommandLine(unittest.TestCase):
         self.refused("put", "items", "--id", 5, "--vector", "[1,2]", sentence="3")
         self.refused("put", "items", "--id", -1, "--vector", "[1,2,3]")
         self.refused("put", "items", "--id", 2**64, "--vector", "[1,2,3]")
+        self.refused("put", "items", "--key", "", "--vector", "[7,7,7]", code=2, sentence="key")
+        self.refused("get", "items", "--id", 0, code=3)
         self.refused("get", "items", "--id", 77, code=3)
         self.refused("serch", code=2, sentence="search")
         self.refused("--endpoint", "tcp://127.0.0.1:1", "list", "--timeout", 500, code=69)
