@@ -185,6 +185,8 @@ static enum status signals_open(struct server *s, struct report *report)
 	sigaddset(&wanted, SIGTERM);
 	sigaddset(&wanted, SIGINT);
 	sigprocmask(SIG_BLOCK, &wanted, NULL);
+	signal(SIGPIPE, SIG_IGN); /* a log whose reader is gone must not end the cluster */
+	signal(SIGXFSZ, SIG_IGN); /* a file past the process's size limit is a failed write (EFBIG), with a sentence */
 	s->signal_fd = signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signal_fd < 0) return report_set(report, STATUS_IO, "signalfd: %s", strerror(errno));
 	return STATUS_OK;

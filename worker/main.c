@@ -135,6 +135,7 @@ static int serve(const struct server_options *options_)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file past the process's size limit is a failed write (EFBIG) of one shard, not the end of all */
 	(void)vec_kernels(); /* a set that cannot run here ends the process now and not at the first search */
 	enum status status = server_run(options_, &report);
 	if (status == STATUS_OK) return EXIT_SUCCESS;

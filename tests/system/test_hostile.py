@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import resource
 import socket
 import struct
+import subprocess
 import time
 import unittest
 
@@ -265,6 +267,42 @@ class Wire(unittest.TestCase):
             print("\n| 4 x 150 searches at once:", outcomes)
             self.assertGreater(outcomes["busy"], 0)
             self.assertGreater(outcomes["ok"], 0)
+
+
+class Limits(unittest.TestCase):
+    """What the system denies a process is an error with a sentence, not its end."""
+
+    def test_a_file_size_limit_ends_no_process(self):
+        with cluster.Cluster(workers=1) as c, c.client() as client:
+            client.create("items", dim=1024, metric="euclidean", shards=1)
+            client.upsert("items", [1], numpy.ones((1, 1024), numpy.float32))
+            worker = c.workers[0]
+            resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
+            with self.assertRaises(cluster.Error):
+                for start in range(100, 20000, 100):
+                    client.upsert("items", range(start, start + 100), numpy.ones((100, 1024), numpy.float32))
+            self.assertTrue(worker.alive(), "a limit of the file size ended the worker")
+            resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            worker.stop()
+            worker.start()
+            cluster.wait_for("the item that was acknowledged", 30, lambda: c.grove("get", "items", "--id", 1).returncode == 0)
+
+    def test_a_coordinator_outlives_the_reader_of_its_log(self):
+        with cluster.Cluster(workers=1) as c:
+            c.coordinator.stop()
+            reader, writer = os.pipe()
+            child = subprocess.Popen([cluster.program("grove-coordinator"), *c.coordinator.arguments], stdout=writer, stderr=writer)
+            try:
+                os.close(writer)
+                os.read(reader, 1)
+                os.close(reader)
+                c.wait_ready()  # a worker that joins is logged
+                c.add_worker()
+                c.wait_ready()
+                self.assertIsNone(child.poll(), "the coordinator ended with its log's reader")
+            finally:
+                child.terminate()
+                child.wait(20)
 
 
 cluster.run()
