@@ -18,6 +18,9 @@ from .errors import Unavailable
 from .protocol import Reply, unpack_message
 
 CONNECT_SECONDS = 5.0
+WAIT_STEP_MS = 100  # the wait for a reply is rounded up to these, so that the socket's option need not be set for every request
+MORE = int(zmq.SNDMORE)  # plain numbers: pyzmq's enumerations cost more than a send
+DONTWAIT = int(zmq.DONTWAIT)
 
 _context: Optional[zmq.Context] = None
 _context_pid = 0
@@ -46,7 +49,7 @@ class Channel:
         self.pid = os.getpid()
         self.waiting: Set[int] = set()
         self.arrived: Dict[int, Reply] = {}
-        self.patience = -1  # milliseconds that a send waits for the connection
+        self.send_ms = self.receive_ms = -1  # how long the socket waits
         self.socket = context().socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)
@@ -63,11 +66,13 @@ class Channel:
     def send(self, request_id: int, frames: Sequence[Any], seconds: float) -> None:
         """Send one message; Unavailable if there is no connection within the time (at most CONNECT_SECONDS)."""
         patience = max(1, int(1000 * min(seconds, CONNECT_SECONDS)))
-        if patience != self.patience:
+        if patience != self.send_ms:
             self.socket.setsockopt(zmq.SNDTIMEO, patience)
-            self.patience = patience
+            self.send_ms = patience
         try:
-            self.socket.send_multipart(frames)
+            for frame in frames[:-1]:
+                self.socket.send(frame, MORE)
+            self.socket.send(frames[-1])
         except zmq.Again:
             raise Unavailable(f"no coordinator answers at {self.endpoint}: start one (`grove up`), or name the right one in "
                               "GROVE_ENDPOINT") from None
@@ -80,10 +85,12 @@ class Channel:
         """The reply to that request, or None when time.monotonic() passes the deadline; then the request is given up."""
         while request_id not in self.arrived:
             left = deadline - time.monotonic()
-            if left > 0:
-                self.socket.setsockopt(zmq.RCVTIMEO, 1 + int(1000 * left))
+            patience = (1 + int(1000 * left) // WAIT_STEP_MS) * WAIT_STEP_MS
+            if left > 0 and patience != self.receive_ms:
+                self.socket.setsockopt(zmq.RCVTIMEO, patience)
+                self.receive_ms = patience
             try:
-                message: List[bytes] = self.socket.recv_multipart(0 if left > 0 else zmq.DONTWAIT)
+                message = self._message(0 if left > 0 else DONTWAIT)
             except zmq.Again:
                 self.waiting.discard(request_id)
                 return None
@@ -95,6 +102,15 @@ class Channel:
                 self.arrived[reply.header["id"]] = reply
         self.waiting.discard(request_id)
         return self.arrived.pop(request_id)
+
+    def _message(self, flags: int) -> List[bytes]:
+        """The next message, whole."""
+        frame = self.socket.recv(flags, copy=False)
+        frames = [frame.bytes]
+        while frame.more:
+            frame = self.socket.recv(copy=False)
+            frames.append(frame.bytes)
+        return frames
 
     def forget(self, request_id: int) -> None:
         """Give a request up; its reply is dropped when it comes."""

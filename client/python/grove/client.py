@@ -105,7 +105,9 @@ class Client:
         channel = channel or self.channel()
         number = next(self._ids)
         request: Dict[str, Any] = {"v": protocol.VERSION, "id": number, "op": op, "timeout_ms": milliseconds, "client": self.identity}
-        request.update((name, value) for name, value in fields.items() if value is not None)
+        for name, value in fields.items():
+            if value is not None:
+                request[name] = value
         channel.send(number, [protocol.pack_header(request), *frames], seconds)
         return Pending(channel, number, op, seconds, time.monotonic() + seconds + REPLY_GRACE_SECONDS)
 

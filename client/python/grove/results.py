@@ -8,6 +8,7 @@ import numpy
 from . import protocol
 from .protocol import Reply
 
+HIT_FRAMES = (numpy.dtype("<u4"), numpy.dtype("<u8"), numpy.dtype("<f4"), protocol.COVERAGE)
 NO_ID = numpy.uint64(2**64 - 1)  # fills the places after a query's last hit
 
 
@@ -67,8 +68,9 @@ class Hits(NamedTuple):
 
 def hits_of(reply: Reply) -> Hits:
     """The hits of a search's reply; an error if its frames contradict one another."""
-    counts, ids, distances, coverage = (reply.array(i + 1, t) for i, t in enumerate(("<u4", "<u8", "<f4", protocol.COVERAGE)))
-    if not len(ids) == len(distances) == int(counts.sum()) or not len(counts) == len(coverage) == reply.header.get("nq"):
+    counts, ids, distances, coverage = (reply.array(i + 1, t) for i, t in enumerate(HIT_FRAMES))
+    total = int(counts[0]) if len(counts) == 1 else int(counts.sum())
+    if not len(ids) == len(distances) == total or not len(counts) == len(coverage) == reply.header.get("nq"):
         raise protocol.contradiction("search")
     payloads = protocol.unpack_strings(reply.frame(6), len(ids)) if reply.header.get("payloads") else None
     return Hits(counts, ids, distances, coverage, payloads, reply.header.get("predicted"))
