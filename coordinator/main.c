@@ -10,6 +10,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "common/net.h"
+#include "common/open_files.h"
 #include "coordinator/server.h"
 
 enum { EXIT_USAGE = 2 };
@@ -94,6 +95,7 @@ static int serve(const struct settings *settings)
 	struct report report = {.status = STATUS_OK};
 	log_init("grove-coordinator");
 	umask(077); /* the ipc socket and the data are the owner's */
+	(void)open_files_raise();
 	enum status status = server_open(&settings->server, &server, &report);
 	if (status == STATUS_OK) status = server_run(server, &report);
 	server_close(&server);

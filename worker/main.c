@@ -11,6 +11,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "common/net.h"
+#include "common/open_files.h"
 #include "common/vec.h"
 #include "worker/pool.h"
 #include "worker/server.h"
@@ -136,6 +137,7 @@ static int serve(const struct server_options *options_)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file past the process's size limit is a failed write (EFBIG) of one shard, not the end of all */
+	(void)open_files_raise();
 	(void)vec_kernels(); /* a set that cannot run here ends the process now and not at the first search */
 	enum status status = server_run(options_, &report);
 	if (status == STATUS_OK) return EXIT_SUCCESS;

@@ -287,6 +287,26 @@ class Limits(unittest.TestCase):
             worker.start()
             cluster.wait_for("the item that was acknowledged", 30, lambda: c.grove("get", "items", "--id", 1).returncode == 0)
 
+    def test_more_connections_than_the_soft_limit_of_open_files(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < 2000:
+            self.skipTest("the hard limit of open files is below 2000 here")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+        try:
+            c = cluster.Cluster(workers=1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1000), hard))
+        with c:
+            held = [socket.create_connection(("127.0.0.1", c.client_port), 5) for _ in range(400)]
+            try:
+                c.grove("create", "items", "--dim", 2, "--metric", "dot", "--shards", 200, check=0)
+                c.grove("put", "items", "--id", 1, "--vector", "[1,2]", check=0)
+                c.grove("search", "items", "--id", 1, check=0)
+            finally:
+                for s in held:
+                    s.close()
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
     def test_a_coordinator_outlives_the_reader_of_its_log(self):
         with cluster.Cluster(workers=1) as c:
             c.coordinator.stop()
