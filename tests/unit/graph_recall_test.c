@@ -233,6 +233,12 @@ static void more_recall_never_costs_less(void **state)
 	assert_true(tune_choose(&t, 10, 0.8f, &effort) && effort.ef == 20);
 	assert_true(tune_choose(&t, 10, 0.86f, &effort) && effort.ef > 20 && effort.ef < 40);
 	assert_false(tune_choose(&t, 10, 0.9995f, &effort)); /* more than was ever found */
+	/* One curve that ends too low does not make a scan of what the other says. */
+	static const struct tune_effort missed[] = {{10, 100, {.9f, .9f, 0}}, {20, 150, {.998f, .9995f, 0}}, {100, 500, {.998f, .9996f, .999f}}};
+	struct tune_view few = {3, missed};
+	assert_true(tune_choose(&few, 10, 0.999f, &effort) && effort.ef <= 20);
+	assert_true(tune_choose(&few, 5, 0.999f, &effort) && effort.ef <= 20);
+	assert_true(tune_choose(&few, 1, 0.999f, &effort) && effort.ef <= 20);
 	struct tune_view none = {0, NULL};
 	assert_false(tune_choose(&none, 10, 0.5f, &effort));
 }

@@ -224,18 +224,21 @@ static double ef_for(const struct tune_view *t, int j, float recall)
 
 bool tune_choose(const struct tune_view *t, uint32_t k, float recall, struct graph_effort *ret)
 {
-	double low = 0, high = 0, ef = 0;
+	double low, high, ef;
 	int j = 0;
 
-	while (j + 1 < TUNE_KS && tune_ks[j + 1] < k) j++;
+	while (j + 1 < TUNE_KS && tune_ks[j + 1] <= k) j++;
 	/* Between two measured ks the effort is taken as a power of k, beyond the last as proportional. */
 	low = ef_for(t, j, recall);
-	if (tune_ks[j] == k)
-		ef = low;
-	else if (j + 1 < TUNE_KS && low > 0 && (high = ef_for(t, j + 1, recall)) > 0)
-		ef = low * pow(high / low, log((double)k / tune_ks[j]) / log((double)tune_ks[j + 1] / tune_ks[j]));
-	else if (j + 1 == TUNE_KS && low > 0)
+	high = j + 1 < TUNE_KS ? ef_for(t, j + 1, recall) : 0;
+	if (j + 1 == TUNE_KS)
 		ef = low * k / tune_ks[j];
+	else if (tune_ks[j] == k && low > 0)
+		ef = low;
+	else if (low > 0 && high > 0)
+		ef = low * pow(high / low, log((double)k / tune_ks[j]) / log((double)tune_ks[j + 1] / tune_ks[j]));
+	else /* the nearest one alone is told by few queries, a miss of which is much: what finds that share of more finds it of fewer */
+		ef = high;
 	if (!(ef > 0) || ef > GRAPH_EF_MAX) return false;
 	*ret = (struct graph_effort){.ef = (uint32_t)ceil(ef), .budget = 0};
 	if (ret->ef < k) ret->ef = k;
