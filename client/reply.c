@@ -236,6 +236,8 @@ static bool workers_from(struct box *b, const struct worker_info *in, uint32_t n
 /* Does the answer fit the question? Nobody behind this line need ask again. */
 static bool reply_fits(const struct client_reply *wire, struct asked asked)
 {
+	/* A request that could not be read is refused without an operation; its sentence says why. */
+	if (wire->op == CLIENT_OP_COUNT) return wire->error.status != STATUS_OK;
 	if (wire->op != asked.op) return false;
 	switch (asked.op) {
 	case CLIENT_UPSERT:

@@ -105,7 +105,7 @@ void reply_send(struct core *c, const struct client_address *client, const struc
 /* What arrived is no request, so it has no operation of its own. */
 static void request_refuse(struct core *c, const struct client_address *client, uint64_t request, const struct report *error)
 {
-	struct client_reply reply = {.id = request, .op = CLIENT_HELLO, .error = *error};
+	struct client_reply reply = {.id = request, .op = CLIENT_OP_COUNT, .error = *error};
 	reply_hand_over(c, client, &reply, REQUEST_INVALID);
 }
 

@@ -27,6 +27,7 @@ enum behaviour {
 	TOO_MANY_HITS, /* more than k */
 	MIXED,	       /* of three items: ok, rejected, unknown */
 	REFUSE_BUSY,
+	REFUSE_UNREAD, /* as a request that could not be read: the answer names no operation */
 	PARTIAL,	   /* an incomplete search with one hit */
 	TWICE,		   /* every answer comes twice */
 	HOLD_THEN_REVERSE, /* keeps requests until HOLD of them are there, then answers the last first */
@@ -110,6 +111,12 @@ static void answer(struct net_socket *socket, const struct net_peer *peer, const
 	reply.op = r->op;
 	if (b == REFUSE_BUSY && r->op != CLIENT_HELLO) {
 		report_set(&reply.error, STATUS_BUSY, "the queue is full");
+		send_reply(socket, peer, &reply);
+		return;
+	}
+	if (b == REFUSE_UNREAD && r->op != CLIENT_HELLO) {
+		reply.op = CLIENT_OP_COUNT;
+		report_set(&reply.error, STATUS_BAD_REQUEST, "the header is no map");
 		send_reply(socket, peer, &reply);
 		return;
 	}
@@ -386,6 +393,15 @@ static void outcomes_are_told_item_by_item_and_the_whole_is_not_ok(void **state)
 	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_BUSY);
 	assert_int_equal(reply->outcome_count, 3);
 	assert_int_equal(reply->outcomes[0], GROVE_ITEM_REJECTED);
+	grove_reply_free(&reply);
+	s.behaviour = REFUSE_UNREAD;
+	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_BAD_REQUEST);
+	assert_string_equal(reply->message, "the header is no map");
+	assert_int_equal(reply->outcome_count, 3);
+	assert_int_equal(reply->outcomes[0], GROVE_ITEM_REJECTED);
+	grove_reply_free(&reply);
+	assert_int_equal(grove_list(client, &reply), GROVE_BAD_REQUEST);
+	assert_string_equal(reply->message, "the header is no map");
 	grove_reply_free(&reply);
 	s.behaviour = ANSWER;
 	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_OK);

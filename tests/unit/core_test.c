@@ -441,6 +441,23 @@ static void garbage_from_clients_and_workers_is_answered_or_counted_and_harms_no
 	sim_release(&s);
 }
 
+static void what_could_not_be_read_is_refused_without_an_operation(void **state)
+{
+	struct sim s;
+	with_workers(&s, 1);
+	uint8_t no_map[] = {0x93, 1, 2, 3};
+	struct net_frame frame = {no_map, sizeof(no_map)};
+	struct client_address client = {.socket = 0, .peer = {.size = 1, .bytes = {9}}};
+	sim_reply_forget(&s);
+	s.waiting_for = 0; /* the id of an answer to what had none that could be read */
+	core_on_client(s.core, &client, &frame, 1, s.now_us);
+	assert_int_equal(s.replies, 1);
+	assert_int_equal(s.reply.op, CLIENT_OP_COUNT);
+	assert_int_equal(s.reply.error.status, STATUS_BAD_REQUEST);
+	assert_true(s.reply.error.text[0]);
+	sim_release(&s);
+}
+
 static void a_store_that_fails_is_an_error_and_no_index(void **state)
 {
 	struct sim s;
@@ -689,6 +706,7 @@ int main(void)
 		cmocka_unit_test(busy_workers_are_told_as_busy_when_nothing_was_answered),
 		cmocka_unit_test(one_request_more_than_a_connection_may_have_is_busy),
 		cmocka_unit_test(garbage_from_clients_and_workers_is_answered_or_counted_and_harms_nothing),
+		cmocka_unit_test(what_could_not_be_read_is_refused_without_an_operation),
 		cmocka_unit_test(a_store_that_fails_is_an_error_and_no_index),
 		cmocka_unit_test(a_create_whose_end_cannot_be_stored_says_why_and_ends_when_it_can),
 		cmocka_unit_test(status_shows_workers_indexes_and_shards),
