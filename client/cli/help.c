@@ -65,7 +65,8 @@ void help_overview(FILE *out)
 	fprintf(out,
 		"\n`grove COMMAND --help` shows examples and options. `grove --version` shows the version.\n"
 		"The coordinator is found at --endpoint, else GROVE_ENDPOINT, else tcp://127.0.0.1:7600.\n"
-		"Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 partial result, 69 unavailable, 75 busy (try again).\n");
+		"Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 partial result, 69 unavailable or not answering in time,\n"
+		"75 busy (try again).\n");
 }
 
 static void help_options(const struct option *o, FILE *out)

@@ -14,7 +14,8 @@ int exit_code_of(int code)
 	case GROVE_USAGE: return EXIT_USAGE;
 	case GROVE_NOT_FOUND: return EXIT_NOT_FOUND;
 	case GROVE_INCOMPLETE: return EXIT_PARTIAL;
-	case GROVE_UNAVAILABLE: return EXIT_UNAVAILABLE;
+	case GROVE_UNAVAILABLE:
+	case GROVE_TIMEOUT: return EXIT_UNAVAILABLE; /* whoever should have answered did not: the same, before it is known to be dead */
 	case GROVE_BUSY: return EXIT_BUSY;
 	default: return EXIT_FAILED;
 	}

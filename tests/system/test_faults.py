@@ -70,6 +70,24 @@ class Missing(unittest.TestCase):
                 c.workers[1].signal(signal.SIGCONT)
                 self.check_complete_again(c, client, rows)
 
+    def test_an_item_whose_shard_is_late_is_unavailable_and_not_called_missing(self):
+        with cluster.Cluster(workers=1) as c, c.client() as client:
+            filled(c, client, shards=1, n=100, build=False)
+            c.workers[0].signal(signal.SIGSTOP)
+            try:  # at once, before the worker is known to be dead, and afterwards: the same codes
+                for state in ("late", "dead"):
+                    if state == "dead":
+                        cluster.wait_for("the worker is seen as dead", 10, lambda: "dead" in [w["state"] for w in client.status()["workers"]])
+                    done = c.grove("get", "items", "--id", 7, "--timeout", 300, check=69)
+                    self.assertEqual(done.stdout, "")
+                    self.assertTrue(done.stderr.strip())
+                    done = c.grove("search", "items", "--id", 7, "-k", 3, "--timeout", 300, check=69)
+                    self.assertEqual(done.stdout, "")
+            finally:
+                c.workers[0].signal(signal.SIGCONT)
+            cluster.wait_for("the item is there again", 10, lambda: c.grove("get", "items", "--id", 7).returncode == 0)
+            c.grove("get", "items", "--id", 10**9, check=3)
+
     def test_a_killed_worker_is_missing_until_it_is_started_again(self):
         with cluster.Cluster(workers=2) as c, c.client() as client:
             rows = filled(c, client, build=False)

@@ -189,6 +189,7 @@ static void exit_codes_are_the_documented_ones(void **state)
 	assert_int_equal(exit_code_of(GROVE_NOT_FOUND), 3);
 	assert_int_equal(exit_code_of(GROVE_INCOMPLETE), 4);
 	assert_int_equal(exit_code_of(GROVE_UNAVAILABLE), 69);
+	assert_int_equal(exit_code_of(GROVE_TIMEOUT), 69);
 	assert_int_equal(exit_code_of(GROVE_BUSY), 75);
 }
 
