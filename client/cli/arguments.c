@@ -121,7 +121,11 @@ bool arguments_parse(const struct command *command, int argc, char **argv, FILE 
 		}
 	}
 	if (arguments_has(ret, "help")) return true; /* whatever else is missing */
-	if (ret->positional_count < command->positional_min) return parse_failed(command, err, "something is missing");
+	if (ret->positional_count < command->positional_min) {
+		const char *word = command->synopsis; /* it begins with the words that are not options, in their order */
+		for (size_t i = 0; i < ret->positional_count; i++) word += strcspn(word, " ") + 1;
+		return parse_failed(command, err, "%.*s is missing", (int)strcspn(word, " ."), word);
+	}
 	if (ret->positional_count > command->positional_max)
 		return parse_failed(command, err, "'%s' is one argument too many", ret->positional[command->positional_max]);
 	return true;

@@ -105,9 +105,9 @@ static void mistakes_are_told_in_a_sentence(void **state)
 		{"search", "x -Z", "there is no option -Z"},
 		{"search", "x -k", "--k needs a value"},
 		{"search", "x --exact=3", "--exact takes no value"},
-		{"search", "", "something is missing"},
+		{"search", "", "NAME is missing"},
 		{"search", "x y", "'y' is one argument too many"},
-		{"import", "x", "something is missing"},
+		{"import", "x", "FILE is missing"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct arguments a;
