@@ -1,4 +1,5 @@
 /* commands.c - the table of commands: one row is all that the program knows of a verb. */
+#include "client/cli/dataset.h"
 #include "client/cli/verbs.h"
 
 #define ANY_NUMBER SIZE_MAX
@@ -48,7 +49,7 @@ static const struct example import_examples[] = {
 	{0, 0},
 };
 static const struct option import_options[] = {
-	{"format", 0, "F", "idx, npy, fvecs or csv; default: by the file's name", false},
+	{"format", 0, "F", DATASET_FORMATS "; default: by the file's name", false},
 	{"start-id", 0, "N", "the first item's id; default 0", false},
 	{"ids", 0, "FILE", "ids, one a line, as many as there are vectors", false},
 	{"labels", 0, "FILE", "labels (idx, or text with one a line), stored as payload {label: ...}", false},

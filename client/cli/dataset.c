@@ -9,7 +9,8 @@
 #include "common/cursor.h"
 #include "common/limits.h"
 
-static const struct dataset_format *const formats[] = {&dataset_idx, &dataset_npy, &dataset_fvecs, &dataset_csv};
+static const struct dataset_format *const formats[] = {
+	&dataset_idx, &dataset_npy, &dataset_fvecs, &dataset_bvecs, &dataset_fbin, &dataset_u8bin, &dataset_csv};
 enum { FORMATS = sizeof(formats) / sizeof(formats[0]) };
 
 static const struct dataset_format *format_by_name(const char *name)
@@ -52,11 +53,11 @@ static enum status format_choose(struct dataset *d, const char *format, struct r
 	if (n == 0) return report_set(report, STATUS_BAD_REQUEST, "%s is empty", bytes_path(d->file));
 	d->format = format ? format_by_name(format) : format_by_path(bytes_path(d->file));
 	if (format && !d->format)
-		return report_set(report, STATUS_USAGE, "there is no format '%s': idx, npy, fvecs or csv", format);
+		return report_set(report, STATUS_USAGE, "there is no format '%s': " DATASET_FORMATS, format);
 	if (!d->format) d->format = format_by_bytes(first, n);
 	if (!d->format)
 		return report_set(report, STATUS_UNSUPPORTED,
-			"the format of %s cannot be told from its name: say --format idx, npy, fvecs or csv",
+			"the format of %s cannot be told from its name: say --format " DATASET_FORMATS,
 			bytes_path(d->file));
 	return STATUS_OK;
 }

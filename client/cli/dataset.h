@@ -4,6 +4,9 @@
  *           make one vector
  *   npy     NumPy's, versions 1 to 3: shape (n, dim), C order, <f4, <f8 (narrowed), |u1, |b1
  *   fvecs   an i32 dimension before each row of float32, little-endian
+ *   bvecs   the same with rows of bytes
+ *   fbin    u32 rows and u32 dimension, then float32, little-endian
+ *   u8bin   the same with bytes
  *   csv     numbers separated by comma, semicolon, tab or blanks; a first line without any number is a heading
  *
  * All may be gzip-compressed. Every value must be finite; a file that is shorter or longer than it says is refused, before its
@@ -18,8 +21,10 @@
 #include "common/status.h"
 #include "common/vec.h"
 
+#define DATASET_FORMATS "idx, npy, fvecs, bvecs, fbin, u8bin or csv" /* as sentences and --help name them */
+
 struct dataset;
-/* format: "idx", "npy", "fvecs", "csv"; NULL: by the file's name, else by its first bytes. */
+/* format: one of DATASET_FORMATS; NULL: by the file's name, else by its first bytes. */
 MUST_CHECK enum status dataset_open(const char *path, const char *format, struct dataset **ret, struct report *report);
 void dataset_close(struct dataset **d);
 uint32_t dataset_dim(const struct dataset *d);

@@ -28,7 +28,7 @@ struct dataset_format {
 	enum status (*read)(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
 };
 
-extern const struct dataset_format dataset_idx, dataset_npy, dataset_fvecs, dataset_csv;
+extern const struct dataset_format dataset_idx, dataset_npy, dataset_fvecs, dataset_bvecs, dataset_fbin, dataset_u8bin, dataset_csv;
 
 /* Checked head: 1 <= dim <= DIM_MAX, and the plain file's size is head + rows x dim x element. */
 MUST_CHECK enum status dataset_set_shape(struct dataset *d, uint64_t rows, uint64_t dim, size_t head, struct report *report);

@@ -96,7 +96,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	labels_read();
 #ifdef GROVE_PLANT_DATASET_CSV /* numbers as text do not change by a bit, but lines and fields come and go */
 	fuzz_plant(one.status == STATUS_OK && one.rows * one.dim >= 9);
-#elif defined(GROVE_PLANT_DATASET_IDX) || defined(GROVE_PLANT_DATASET_NPY) || defined(GROVE_PLANT_DATASET_FVECS)
+#elif defined(GROVE_PLANT_DATASET_IDX) || defined(GROVE_PLANT_DATASET_NPY) || defined(GROVE_PLANT_DATASET_FVECS) || \
+	defined(GROVE_PLANT_DATASET_BVECS) || defined(GROVE_PLANT_DATASET_FBIN) || defined(GROVE_PLANT_DATASET_U8BIN)
 	fuzz_plant(one.status == STATUS_OK && one.rows == 2 && one.dim == 4 && (one.first & 1));
 #endif
 	return 0;

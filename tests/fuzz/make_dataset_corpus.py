@@ -29,6 +29,18 @@ def fvecs(rows, dim, values):
     return b"".join(struct.pack("<i%df" % dim, dim, *values[r * dim:(r + 1) * dim]) for r in range(rows))
 
 
+def bvecs(rows, dim, values):
+    return b"".join(struct.pack("<i%dB" % dim, dim, *map(int, values[r * dim:(r + 1) * dim])) for r in range(rows))
+
+
+def fbin(rows, dim, values):
+    return struct.pack("<II%df" % len(values), rows, dim, *values)
+
+
+def u8bin(rows, dim, values):
+    return struct.pack("<II%dB" % len(values), rows, dim, *map(int, values))
+
+
 def csv(rows, dim, values, separator, end, head=""):
     return (head + "".join(separator.join("%g" % v for v in values[r * dim:(r + 1) * dim]) + end for r in range(rows))).encode()
 
@@ -40,7 +52,8 @@ def corpus():
         yield "idx", "f32_" + name, idx((rows, dim), 0x0D, values)
         for version, descr in ((1, "<f4"), (2, "|u1"), (3, "<f8"), (1, ">f4")):
             yield "npy", "v%d_%s_%s" % (version, descr[1:], name) + ("_big" if descr[0] == ">" else ""), npy(version, descr, (rows, dim), values)
-        yield "fvecs", name, fvecs(rows, dim, values)
+        for form in (fvecs, bvecs, fbin, u8bin):
+            yield form.__name__, name, form(rows, dim, values)
         yield "csv", name, csv(rows, dim, values, ",", "\n")
         yield "csv", name + "_tabs", csv(rows, dim, values, "\t", "\r\n", "first\tsecond\r\n")
     bits = ROWS[(4, 2)]
@@ -51,7 +64,8 @@ def corpus():
     yield "csv", "blanks", b"1 2.5e-3 -4\n\n 7 8 9 "
     yield "csv", "labels", "shirt\nankle boot\nSchlüssel\n".encode()
     for target, content in (("idx", idx((2, 4), 0x08, ROWS[(2, 4)])), ("npy", npy(1, "<f4", (2, 4), ROWS[(2, 4)])),
-                            ("fvecs", fvecs(2, 4, ROWS[(2, 4)])), ("csv", csv(2, 4, ROWS[(2, 4)], ";", "\n"))):
+                            ("fvecs", fvecs(2, 4, ROWS[(2, 4)])), ("bvecs", bvecs(2, 4, ROWS[(2, 4)])),
+                            ("fbin", fbin(2, 4, ROWS[(2, 4)])), ("u8bin", u8bin(2, 4, ROWS[(2, 4)])), ("csv", csv(2, 4, ROWS[(2, 4)], ";", "\n"))):
         yield target, "gz", gzip.compress(content, mtime=0)
 
 

@@ -14,6 +14,7 @@
 #include "client/cli/dataset.h"
 #include "client/cli/item_source.h"
 #include "client/grove.h"
+#include "common/limits.h"
 
 enum { OUT_MAX = 64 };
 
@@ -192,6 +193,41 @@ static void fvecs_is_read_and_uneven_rows_are_refused(void **state)
 	rows[0].dim = -1;
 	refused("negative.fvecs", rows, sizeof(rows), "65536");
 	refused("head.fvecs", rows, 3, "too early");
+}
+
+static void bvecs_is_read_and_uneven_rows_are_refused(void **state)
+{
+	uint8_t rows[] = {3, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 3, 4, 5, 3, 0, 0, 0, 6, 7, 8};
+	const uint8_t none[4] = {0};
+	expect_nine("a.bvecs", rows, sizeof(rows));
+	refused("cut.bvecs", rows, sizeof(rows) - 2, "whole rows");
+	refused("none.bvecs", none, sizeof(none), "vectors of 0 numbers");
+	refused("head.bvecs", rows, 3, "no bvecs file");
+	rows[7] = 4;
+	refused("uneven.bvecs", rows, sizeof(rows), "row 1");
+}
+
+static void fbin_and_u8bin_are_read_and_damaged_ones_refused(void **state)
+{
+	struct {
+		uint32_t rows, dim;
+		float v[9];
+	} f = {3, 3, {0, 1, 2, 3, 4, 5, 6, 7, 8}};
+	uint8_t b[] = {3, 0, 0, 0, 3, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8};
+	expect_nine("a.fbin", &f, sizeof(f));
+	expect_nine("a.u8bin", b, sizeof(b));
+	refused("cut.fbin", &f, sizeof(f) - 1, "cut off");
+	refused("head.fbin", &f, 7, "too early");
+	refused("cut.u8bin", b, sizeof(b) - 1, "cut off");
+	f.v[4] = INFINITY;
+	refused("inf.fbin", &f, sizeof(f), "row 1");
+	f.rows = UINT32_MAX;
+	f.dim = DIM_MAX;
+	refused("huge.fbin", &f, sizeof(f), "cut off");
+	f.dim = UINT32_MAX;
+	refused("wide.fbin", &f, sizeof(f), "65536");
+	b[0] = 0;
+	refused("none.u8bin", b, sizeof(b), "no vectors");
 }
 
 static void csv_is_read_with_any_separator_and_heading(void **state)
@@ -396,6 +432,8 @@ int main(void)
 		cmocka_unit_test(npy_of_other_kinds_is_refused),
 		cmocka_unit_test(values_that_are_not_finite_are_refused_with_their_row),
 		cmocka_unit_test(fvecs_is_read_and_uneven_rows_are_refused),
+		cmocka_unit_test(bvecs_is_read_and_uneven_rows_are_refused),
+		cmocka_unit_test(fbin_and_u8bin_are_read_and_damaged_ones_refused),
 		cmocka_unit_test(csv_is_read_with_any_separator_and_heading),
 		cmocka_unit_test(csv_mistakes_are_told_with_their_line),
 		cmocka_unit_test(compressed_files_are_read_and_cut_ones_refused),
