@@ -1,0 +1,126 @@
+#!/usr/bin/python3
+"""The tutorials of client/python/examples give their numbers and their pictures, in a cluster and without one.
+
+Here the right answers are computed with numpy alone. GROVE_FULL: with all of the images."""
+import ast
+import gzip
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy
+from PIL import Image
+
+import cluster
+
+PACKAGE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "client", "python"))
+sys.path.insert(0, PACKAGE)
+import grove  # noqa: E402  (after the path)
+
+TILE, TEXT, GAP = 84, 14, 6  # pixels of a picture (image_grid.py)
+
+
+def fashion_labels(kind):
+    with gzip.open(f"{cluster.FASHION}/{kind}-labels-idx1-ubyte.gz") as f:
+        return numpy.frombuffer(f.read()[8:], numpy.uint8)
+
+
+def nearest(rows, queries, k):
+    """Indices of the k rows with the largest cosines, best first."""
+    rows, queries = rows.astype("f4"), queries.astype("f4")
+    rows /= numpy.linalg.norm(rows, axis=1, keepdims=True)
+    return numpy.concatenate([numpy.argsort(-(part @ rows.T), axis=1, kind="stable")[:, :k] for part in numpy.array_split(queries, len(queries) // 200 + 1)])
+
+
+def tiles(path):
+    """The images of a picture, uint8 [rows x columns x TILE x TILE x 3]."""
+    pixels = numpy.asarray(Image.open(path).convert("RGB"))
+    height, width = (pixels.shape[0] - GAP) // (TILE + TEXT + GAP), (pixels.shape[1] - GAP) // (TILE + GAP)
+    corner = [(GAP + y * (TILE + TEXT + GAP), GAP + x * (TILE + GAP)) for y in range(height) for x in range(width)]
+    return numpy.stack([pixels[y:y + TILE, x:x + TILE] for y, x in corner]).reshape(height, width, TILE, TILE, 3)
+
+
+class Examples(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = cluster.Cluster(workers=2)
+        cls.cluster.wait_ready()
+        cls.client = grove.Client(cls.cluster.endpoint)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.close()
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="grove-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.picture = f"{self.folder}/picture.png"
+
+    def run_example(self, name, *arguments, alone=False, check=0):
+        """What it prints. alone: with no cluster at hand. Its indexes are gone afterwards."""
+        env = dict(os.environ, PYTHONPATH=PACKAGE, GROVE_ENDPOINT=self.cluster.endpoint, GROVE_PROGRAM=cluster.program("grove"))
+        if alone:
+            del env["GROVE_ENDPOINT"]
+        done = subprocess.run(["/usr/bin/python3", os.path.join(PACKAGE, "examples", name), *map(str, arguments)], env=env, cwd=self.folder,
+                              capture_output=True, text=True, timeout=1500)
+        self.assertEqual(done.returncode, check, done.stdout + done.stderr)
+        self.assertEqual(self.client.indexes(), [])
+        return done.stdout if check == 0 else done.stderr
+
+    def report(self, name, text):
+        for line in text.splitlines():
+            print(f"| {name}: {line}", file=sys.stderr)
+
+    def accuracies(self, text):
+        return [float(n) for n in re.findall(r"accuracy ([0-9.]+)", text)]
+
+    # ---- MNIST ----
+
+    def mnist(self, n, m):
+        return [cluster.fashion("train")[:n], fashion_labels("train")[:n], cluster.fashion("t10k")[:m], fashion_labels("t10k")[:m]]
+
+    def test_mnist_gives_annoys_number_and_with_more_effort_the_exact_one(self):
+        n, m = (50000, 10000) if cluster.FULL else (10000, 2000)
+        annoy = (0.8466, 0.8526) if cluster.FULL else (0.8249, 0.8278)
+        text = self.run_example("mnist.py", cluster.FASHION, "--train", n, "--test", m, "--picture", self.picture)
+        self.report("mnist.py", text)
+        images, labels, queries, answers = self.mnist(n, m)
+        near = nearest(images, queries, 10)
+        right = (labels[near[:, 0]] == answers).mean()
+        at_100, at_10000, exact = self.accuracies(text)
+        self.assertAlmostEqual(exact, right, delta=0.0011)  # a tie within rounding may go either way
+        self.assertAlmostEqual(at_10000, right, delta=0.005)
+        self.assertAlmostEqual(at_100, annoy[0], delta=0.01)
+        self.assertAlmostEqual(at_10000, annoy[1], delta=0.01)
+        with open(os.path.join(PACKAGE, "examples", "mnist.py"), encoding="utf-8") as f:
+            recorded = ast.get_docstring(ast.parse(f.read()))
+        for number in annoy:
+            self.assertIn(f"{number:.4f}", recorded)
+
+        shown = tiles(self.picture)
+        self.assertEqual(shown.shape[:2], (6, 6))
+        for row, query, ids in zip(shown, queries, near):
+            inside = row[:, 1::3, 1::3, 0]  # a pixel of the image is 3 x 3 of the picture
+            numpy.testing.assert_array_equal(inside[0, 1:-1, 1:-1], query.reshape(28, 28)[1:-1, 1:-1])  # it has a frame
+            for tile in inside[1:3]:
+                self.assertTrue((images[ids].reshape(-1, 28, 28) == tile).all(axis=(1, 2)).any())
+
+    def test_mnist_runs_without_a_cluster_on_files_as_they_are(self):
+        for kind, n in (("train", 300), ("t10k", 20)):
+            for name, size, header in (("images-idx3", 784, 16), ("labels-idx1", 1, 8)):
+                with gzip.open(f"{cluster.FASHION}/{kind}-{name}-ubyte.gz") as f, open(f"{self.folder}/{kind}-{name}-ubyte", "wb") as out:
+                    data = f.read(header + n * size)
+                    out.write(data[:4] + n.to_bytes(4, "big") + data[8:])
+        text = self.run_example("mnist.py", self.folder, alone=True)
+        images, labels, queries, answers = self.mnist(300, 20)
+        self.assertIn("300 images of 784 pixels in 30 trees", text)
+        self.assertAlmostEqual(self.accuracies(text)[2], (labels[nearest(images, queries, 1)[:, 0]] == answers).mean(), delta=1e-4)
+        self.assertEqual(tiles(f"{self.folder}/mnist.png").shape[:2], (6, 6))
+
+
+if __name__ == "__main__":
+    cluster.run()
