@@ -13,7 +13,7 @@
 /* What of a request is needed to judge its answer. */
 struct asked {
 	enum client_op op;
-	uint32_t count; /* items, ids or queries */
+	uint32_t count; /* items, ids or queries; of a scan the most items */
 	uint32_t k;
 };
 

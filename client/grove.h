@@ -137,6 +137,16 @@ typedef struct grove_search_args {
 	float min_coverage;    /* 0 to 1: share of the shards below which an answer is GROVE_INCOMPLETE; 0: all; below 0: none needed */
 } grove_search_args;
 
+/* Where a scan goes on: what the page before gave; all zero: the beginning. */
+typedef struct grove_cursor { uint64_t index; uint32_t shard; uint64_t id; } grove_cursor;
+
+typedef struct grove_scan_args {
+	grove_cursor from;
+	uint32_t limit;        /* items of a page, at most 65,536; 0: 4,096. A page of 4 MiB ends earlier */
+	uint32_t with_vector;  /* not 0: items come with their vectors */
+	uint32_t with_payload; /* not 0: and with their payloads */
+} grove_scan_args;
+
 /* ---- what comes back ---- */
 
 /* String i is bytes[offsets[i]] up to bytes[offsets[i + 1]]; offsets NULL: there are none. */
@@ -197,7 +207,8 @@ typedef struct grove_hits {
 	float predicted;                /* recall, over the shards that answered, 0 to 1; 0: nothing is known (forest, or search_k was named) */
 } grove_hits;
 
-/* The answer of a get: rows as the index stores them (float, or bits for hamming); zeros where found[i] is 0. */
+/* The answer of a get: rows as the index stores them (float, or bits for hamming); zeros where found[i] is 0. Of a scan: found is NULL, and
+ * vectors NULL and dim 0 where none were asked for. */
 typedef struct grove_rows {
 	uint32_t count, dim, dtype;
 	const uint8_t *found;
@@ -213,7 +224,7 @@ typedef struct grove_reply {
 	const uint8_t *outcomes;
 	uint32_t token_count;        /* upsert, delete: where the write stands in each shard */
 	const grove_token *tokens;
-	grove_rows rows;             /* get */
+	grove_rows rows;             /* get, scan */
 	grove_hits hits;             /* search; also with GROVE_INCOMPLETE */
 	uint32_t index_count;        /* create, list, describe, build, status */
 	const grove_index *indexes;
@@ -221,6 +232,8 @@ typedef struct grove_reply {
 	const grove_shard *shards;
 	uint32_t worker_count;       /* status */
 	const grove_worker *workers;
+	uint32_t end;                /* scan: 1: this was the last page; else the next one begins at `next` */
+	grove_cursor next;
 } grove_reply;
 
 /* ---- the handle ---- */
@@ -266,6 +279,7 @@ GROVE_API int grove_delete_submit(grove_client *client, const char *index, const
 GROVE_API int grove_get_submit(grove_client *client, const char *index, const uint64_t *ids, uint32_t count, grove_ticket *ret);
 GROVE_API int grove_build_submit(grove_client *client, const char *index, uint32_t trees, grove_ticket *ret);
 GROVE_API int grove_search_submit(grove_client *client, const char *index, const grove_search_args *args, grove_ticket *ret);
+GROVE_API int grove_scan_submit(grove_client *client, const char *index, const grove_scan_args *args, grove_ticket *ret);
 
 /* ---- the same, sent and waited for ---- */
 
@@ -285,6 +299,11 @@ GROVE_API int grove_get(grove_client *client, const char *index, const uint64_t 
  * cuts off goes on in the workers, and grove_describe() shows how far it is. */
 GROVE_API int grove_build(grove_client *client, const char *index, uint32_t trees, grove_reply **ret);
 GROVE_API int grove_search(grove_client *client, const char *index, const grove_search_args *args, grove_reply **ret);
+/* The items of an index, a page at a time: shard by shard, ids ascending in a shard. Give each page's `next` as the next call's `from` until
+ * `end`; a page may be empty and not the last. A scan is no snapshot: an item that is there from its first page to its last comes exactly
+ * once, as it was when its page was read; one that is put or deleted meanwhile comes once or not at all. GROVE_UNAVAILABLE: the page's shard
+ * has no worker now; the same call may be repeated later. GROVE_CONFLICT: the index was dropped and made again. */
+GROVE_API int grove_scan(grove_client *client, const char *index, const grove_scan_args *args, grove_reply **ret);
 
 /* NULL and pointers to NULL are fine. Sets *reply to NULL. */
 GROVE_API void grove_reply_free(grove_reply **reply);

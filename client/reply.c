@@ -113,18 +113,30 @@ static bool write_from(struct box *b, const struct client_reply *wire, struct as
 	return true;
 }
 
-static bool get_from(struct box *b, const struct client_reply *wire, struct asked asked)
+static bool rows_from(struct box *b, const struct items *items)
 {
-	const struct items *items = &wire->get.items;
 	grove_rows *rows = &b->reply.rows;
 	rows->count = items->n;
 	rows->dim = items->dim;
 	rows->dtype = items->dtype;
 	rows->ids = box_copy(b, items->ids, (size_t)items->n * sizeof(uint64_t));
-	rows->vectors = box_copy(b, items->vectors, items->n * dtype_row_bytes(items->dtype, items->dim));
-	rows->found = box_copy(b, wire->get.found, items->n);
-	return rows->ids && rows->vectors && rows->found && strings_from(b, &items->payloads, items->n, &rows->payloads) &&
+	if (items->dim) rows->vectors = box_copy(b, items->vectors, items->n * dtype_row_bytes(items->dtype, items->dim));
+	return rows->ids && (rows->vectors || !items->dim) && strings_from(b, &items->payloads, items->n, &rows->payloads) &&
 	       strings_from(b, &items->keys, items->n, &rows->keys);
+}
+
+static bool get_from(struct box *b, const struct client_reply *wire, struct asked asked)
+{
+	b->reply.rows.found = box_copy(b, wire->get.found, wire->get.items.n);
+	return b->reply.rows.found && rows_from(b, &wire->get.items);
+}
+
+static bool scan_from(struct box *b, const struct client_reply *wire)
+{
+	const struct scan_cursor *next = &wire->scan.next;
+	b->reply.end = wire->scan.end;
+	if (!wire->scan.end) b->reply.next = (grove_cursor){.index = next->index, .shard = next->shard, .id = next->id};
+	return rows_from(b, &wire->scan.items);
 }
 
 static bool hits_from(struct box *b, const struct client_hits *in)
@@ -243,6 +255,7 @@ static bool reply_fits(const struct client_reply *wire, struct asked asked)
 	case CLIENT_UPSERT:
 	case CLIENT_DELETE: return wire->write.n == asked.count || (wire->write.n == 0 && wire->error.status != STATUS_OK);
 	case CLIENT_GET: return wire->error.status != STATUS_OK || wire->get.items.n == asked.count;
+	case CLIENT_SCAN: return wire->error.status != STATUS_OK || wire->scan.items.n <= asked.count;
 	case CLIENT_SEARCH:
 		if (wire->error.status != STATUS_OK && wire->search.nq == 0) return true;
 		if (wire->search.nq != asked.count) return false;
@@ -261,6 +274,7 @@ static bool body_from(struct box *b, const struct client_reply *wire, struct ask
 	case CLIENT_UPSERT:
 	case CLIENT_DELETE: return write_from(b, wire, asked);
 	case CLIENT_GET: return !ok || get_from(b, wire, asked);
+	case CLIENT_SCAN: return !ok || scan_from(b, wire);
 	case CLIENT_SEARCH: return wire->search.nq == 0 || hits_from(b, &wire->search);
 	case CLIENT_CREATE:
 	case CLIENT_LIST:

@@ -184,6 +184,18 @@ int grove_search_submit(grove_client *c, const char *index, const grove_search_a
 	return client_submit(c, &r, (struct asked){.op = CLIENT_SEARCH, .count = args->queries, .k = args->k}, ret);
 }
 
+int grove_scan_submit(grove_client *c, const char *index, const grove_scan_args *args, grove_ticket *ret)
+{
+	struct client_request r;
+	enum status status = request_begin(c, &r, CLIENT_SCAN, index);
+	if (status != STATUS_OK) return status;
+	r.scan.from = (struct scan_cursor){.index = args->from.index, .shard = args->from.shard, .id = args->from.id};
+	r.scan.limit = args->limit ? args->limit : SCAN_LIMIT_DEFAULT;
+	r.scan.with_vector = args->with_vector != 0;
+	r.scan.with_payload = args->with_payload != 0;
+	return client_submit(c, &r, (struct asked){.op = CLIENT_SCAN, .count = r.scan.limit}, ret);
+}
+
 /* ---- sent and waited for ---- */
 
 static int submitted_wait(grove_client *c, int submitted, const grove_ticket *ticket, grove_reply **ret)
@@ -251,4 +263,10 @@ int grove_search(grove_client *c, const char *index, const grove_search_args *ar
 {
 	grove_ticket ticket = 0;
 	return submitted_wait(c, grove_search_submit(c, index, args, &ticket), &ticket, ret);
+}
+
+int grove_scan(grove_client *c, const char *index, const grove_scan_args *args, grove_reply **ret)
+{
+	grove_ticket ticket = 0;
+	return submitted_wait(c, grove_scan_submit(c, index, args, &ticket), &ticket, ret);
 }

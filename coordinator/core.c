@@ -210,7 +210,7 @@ typedef void op_function(struct core *c, const struct client_address *client, co
 static op_function *const op_table[CLIENT_OP_COUNT] = {
 	[CLIENT_HELLO] = op_hello, [CLIENT_CREATE] = op_create, [CLIENT_DROP] = op_drop, [CLIENT_LIST] = op_list,
 	[CLIENT_DESCRIBE] = op_describe, [CLIENT_UPSERT] = op_write, [CLIENT_DELETE] = op_write, [CLIENT_GET] = op_get,
-	[CLIENT_BUILD] = op_build, [CLIENT_SEARCH] = op_search, [CLIENT_STATUS] = op_status,
+	[CLIENT_BUILD] = op_build, [CLIENT_SEARCH] = op_search, [CLIENT_STATUS] = op_status, [CLIENT_SCAN] = op_scan,
 };
 
 void core_on_client(struct core *c, const struct client_address *client, const struct net_frame *frames, size_t count, uint64_t now_us)

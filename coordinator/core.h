@@ -8,7 +8,7 @@
  * server.c feeds it from sockets; the simulation test feeds it from a queue and a seed. Every input function takes the time
  * and returns after having called any number of outputs; outputs never call back in. One thread.
  *
- * Where to read on: op_search.c, op_write.c, op_get.c, op_build.c, op_create.c, op_drop.c, op_status.c for what a client can
+ * Where to read on: op_search.c, op_write.c, op_get.c, op_scan.c, op_build.c, op_create.c, op_drop.c, op_status.c for what a client can
  * ask; errands.c for what the coordinator asks of workers on its own (open, drop, welcome). */
 #ifndef COORDINATOR_CORE_H
 #define COORDINATOR_CORE_H

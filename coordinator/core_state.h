@@ -79,6 +79,7 @@ void op_create(struct core *c, const struct client_address *client, const struct
 void op_drop(struct core *c, const struct client_address *client, const struct client_request *r);
 void op_write(struct core *c, const struct client_address *client, const struct client_request *r);
 void op_get(struct core *c, const struct client_address *client, const struct client_request *r);
+void op_scan(struct core *c, const struct client_address *client, const struct client_request *r);
 void op_build(struct core *c, const struct client_address *client, const struct client_request *r);
 void op_search(struct core *c, const struct client_address *client, const struct client_request *r);
 void op_hello(struct core *c, const struct client_address *client, const struct client_request *r);

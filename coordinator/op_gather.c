@@ -35,20 +35,23 @@ void gather_reply(struct gather *g, uint32_t part, const struct cluster_reply *r
 	if (status != STATUS_OK) gather_fault(g, &report);
 }
 
+bool part_fault(const struct fanout_part *part, uint32_t shard, struct report *ret)
+{
+	enum status status = STATUS_OK;
+	switch (part->state) {
+	case PART_UNSENT:
+		if (part->why != STATUS_OK) status = report_set(ret, part->why, "the worker of shard %u could not be asked: %s", shard, status_text(part->why));
+		break;
+	case PART_GONE: status = report_set(ret, STATUS_UNAVAILABLE, "the worker of shard %u stopped before it answered", shard); break;
+	case PART_LATE: status = report_set(ret, STATUS_TIMEOUT, "the worker of shard %u did not answer by the deadline: allow more time", shard); break;
+	default: break;
+	}
+	return status != STATUS_OK;
+}
+
 void gather_parts_fault(struct gather *g, const struct fanout *f)
 {
 	struct report why;
-	for (uint32_t i = 0; i < f->count; i++) {
-		uint32_t shard = g->asked.groups[i].shard;
-		switch (f->parts[i].state) {
-		case PART_UNSENT:
-			if (f->parts[i].why == STATUS_OK) continue;
-			report_set(&why, f->parts[i].why, "the worker of shard %u could not be asked: %s", shard, status_text(f->parts[i].why));
-			break;
-		case PART_GONE: report_set(&why, STATUS_UNAVAILABLE, "the worker of shard %u stopped before it answered", shard); break;
-		case PART_LATE: report_set(&why, STATUS_TIMEOUT, "the worker of shard %u did not answer by the deadline: allow more time", shard); break;
-		default: continue;
-		}
-		gather_fault(g, &why);
-	}
+	for (uint32_t i = 0; i < f->count; i++)
+		if (part_fault(&f->parts[i], g->asked.groups[i].shard, &why)) gather_fault(g, &why);
 }

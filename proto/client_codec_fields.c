@@ -11,7 +11,7 @@
 const char *const op_names[CLIENT_OP_COUNT] = {
 	[CLIENT_HELLO] = "hello", [CLIENT_CREATE] = "create", [CLIENT_DROP] = "drop", [CLIENT_LIST] = "list",
 	[CLIENT_DESCRIBE] = "describe", [CLIENT_UPSERT] = "upsert", [CLIENT_DELETE] = "delete", [CLIENT_GET] = "get",
-	[CLIENT_BUILD] = "build", [CLIENT_SEARCH] = "search", [CLIENT_STATUS] = "status",
+	[CLIENT_BUILD] = "build", [CLIENT_SEARCH] = "search", [CLIENT_STATUS] = "status", [CLIENT_SCAN] = "scan",
 };
 const char *const mode_names[3] = {[SEARCH_FOREST] = "forest", [SEARCH_EXACT] = "exact", [SEARCH_GRAPH] = "graph"};
 const char *const dtype_names[3] = {[DTYPE_F32] = "f32", [DTYPE_U8] = "u8", [DTYPE_BITS] = "bits"};

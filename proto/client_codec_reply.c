@@ -28,6 +28,28 @@ static bool has_body(const struct client_reply *r)
 
 /* ---- encoding ---- */
 
+static void put_items_fields(struct fields_out *out, const struct items *items)
+{
+	fields_put_u64(out, FIELD_N, items->n);
+	fields_put_u64(out, FIELD_DIM, items->dim);
+	fields_put_choice(out, FIELD_DTYPE, dtype_names, 3, (int)items->dtype);
+	fields_put_bool(out, FIELD_PAYLOADS, items->payloads.count > 0);
+	fields_put_bool(out, FIELD_KEYS, items->keys.count > 0);
+}
+
+static void put_scan_frames(struct frames *f, const struct client_reply *r)
+{
+	const struct items *items = &r->scan.items;
+	uint8_t cursor[CURSOR_BYTES];
+
+	cursor_store(&r->scan.next, cursor);
+	frames_put(f, items->ids, items->n, 8);
+	frames_put(f, items->vectors, items->n, dtype_row_bytes(items->dtype, items->dim));
+	frames_put_blobs(f, &items->payloads, items->n);
+	frames_put_blobs(f, &items->keys, items->n);
+	frames_put(f, cursor, !r->scan.end, CURSOR_BYTES);
+}
+
 static void put_body_fields(struct fields_out *out, const struct client_reply *r)
 {
 	if (r->op == CLIENT_HELLO) {
@@ -37,11 +59,10 @@ static void put_body_fields(struct fields_out *out, const struct client_reply *r
 		fields_put_u64(out, FIELD_N, r->write.n);
 		fields_put_u64(out, FIELD_TOKENS, r->write.token_count);
 	} else if (r->op == CLIENT_GET) {
-		fields_put_u64(out, FIELD_N, r->get.items.n);
-		fields_put_u64(out, FIELD_DIM, r->get.items.dim);
-		fields_put_choice(out, FIELD_DTYPE, dtype_names, 3, (int)r->get.items.dtype);
-		fields_put_bool(out, FIELD_PAYLOADS, r->get.items.payloads.count > 0);
-		fields_put_bool(out, FIELD_KEYS, r->get.items.keys.count > 0);
+		put_items_fields(out, &r->get.items);
+	} else if (r->op == CLIENT_SCAN) {
+		put_items_fields(out, &r->scan.items);
+		fields_put_bool(out, FIELD_CURSOR, !r->scan.end);
 	} else if (r->op == CLIENT_SEARCH) {
 		fields_put_u64(out, FIELD_NQ, r->search.nq);
 		fields_put_u64(out, FIELD_TOTAL, r->search.total);
@@ -63,6 +84,8 @@ static void put_body_frames(struct frames *f, const struct client_reply *r)
 		frames_put(f, r->get.found, items->n, 1);
 		frames_put_blobs(f, &items->payloads, items->n);
 		frames_put_blobs(f, &items->keys, items->n);
+	} else if (r->op == CLIENT_SCAN) {
+		put_scan_frames(f, r);
 	} else if (r->op == CLIENT_SEARCH) {
 		const struct client_hits *h = &r->search;
 		frames_put(f, h->counts, h->nq, 4);
@@ -183,9 +206,9 @@ static enum status decode_write(struct decoding *d)
 	return status;
 }
 
-static enum status decode_get(struct decoding *d)
+/* What a get and a scan share: ids in frame 1, vectors in frame 2, payloads and keys from frame `blobs` on. */
+static enum status decode_items(struct decoding *d, size_t blobs, struct items *items)
 {
-	struct items *items = &d->r.get.items;
 	int dtype = DTYPE_F32;
 	enum status status = need_u32(d, FIELD_N, BATCH_ITEMS_MAX, &items->n);
 	if (status == STATUS_OK) status = need_u32(d, FIELD_DIM, DIM_MAX, &items->dim);
@@ -193,13 +216,36 @@ static enum status decode_get(struct decoding *d)
 	items->dtype = (enum dtype)dtype;
 	if (status == STATUS_OK) status = take_frame(d, 1, "ids", items->n, 8, &items->ids);
 	if (status == STATUS_OK) status = take_frame(d, 2, "vectors", items->n, dtype_row_bytes(items->dtype, items->dim), &items->vectors);
-	if (status == STATUS_OK) status = take_frame(d, 3, "found", items->n, 1, &d->r.get.found);
-	if (status == STATUS_OK) status = take_blobs(d, 4, FIELD_PAYLOADS, "payloads", items->n, PAYLOAD_MAX, true, &items->payloads);
-	if (status == STATUS_OK) status = take_blobs(d, 5, FIELD_KEYS, "keys", items->n, KEY_MAX, false, &items->keys);
-	if (status == STATUS_OK && !bytes_at_most(d->r.get.found, items->n, 1)) status = malformed(d, "a flag of an item");
+	if (status == STATUS_OK) status = take_blobs(d, blobs, FIELD_PAYLOADS, "payloads", items->n, PAYLOAD_MAX, true, &items->payloads);
+	if (status == STATUS_OK) status = take_blobs(d, blobs + 1, FIELD_KEYS, "keys", items->n, KEY_MAX, false, &items->keys);
 	if (status == STATUS_OK && items->dtype == DTYPE_F32 && !floats_finite(items->vectors, (size_t)items->n * items->dim))
 		status = malformed(d, "a vector that is not finite");
 	return status;
+}
+
+static enum status decode_get(struct decoding *d)
+{
+	enum status status = decode_items(d, 4, &d->r.get.items);
+	if (status == STATUS_OK) status = take_frame(d, 3, "found", d->r.get.items.n, 1, &d->r.get.found);
+	if (status == STATUS_OK && !bytes_at_most(d->r.get.found, d->r.get.items.n, 1)) status = malformed(d, "a flag of an item");
+	return status;
+}
+
+static enum status decode_scan(struct decoding *d)
+{
+	struct items *items = &d->r.scan.items;
+	const uint8_t *cursor = NULL;
+	bool more = false;
+	enum status status = decode_items(d, 3, items);
+
+	if (status == STATUS_OK) status = fields_bool(&d->fields, FIELD_CURSOR, &more, d->report);
+	if (status == STATUS_OK) status = take_frame(d, 5, "cursor", more, CURSOR_BYTES, &cursor);
+	if (status != STATUS_OK) return status;
+	d->r.scan.end = !more;
+	if (!ids_ascend(items->ids, items->n)) return malformed(d, "items that are not in the order of their ids");
+	if (!cursor) return STATUS_OK;
+	cursor_load(cursor, &d->r.scan.next);
+	return d->r.scan.next.shard < SHARDS_MAX ? STATUS_OK : malformed(d, "the cursor of a scan");
 }
 
 static enum status check_hits(struct decoding *d)
@@ -289,7 +335,7 @@ static size_t bulk_frames_of(enum client_op op)
 {
 	switch (op) {
 	case CLIENT_UPSERT: case CLIENT_DELETE: return 2;
-	case CLIENT_GET: return 5;
+	case CLIENT_GET: case CLIENT_SCAN: return 5;
 	case CLIENT_SEARCH: return 6;
 	case CLIENT_CREATE: case CLIENT_LIST: case CLIENT_DESCRIBE: case CLIENT_BUILD: case CLIENT_STATUS: return 3;
 	case CLIENT_HELLO: case CLIENT_DROP: case CLIENT_OP_COUNT: break;
@@ -303,6 +349,7 @@ static enum status decode_body(struct decoding *d)
 	if (is_write(d->r.op)) return decode_write(d);
 	if (d->r.op == CLIENT_GET) return decode_get(d);
 	if (d->r.op == CLIENT_SEARCH) return decode_search(d);
+	if (d->r.op == CLIENT_SCAN) return decode_scan(d);
 	if (is_list(d->r.op) || is_status(d->r.op)) return decode_rows(d);
 	return STATUS_OK;
 }

@@ -220,11 +220,29 @@ static enum status decode_search(struct decoding *d)
 	return status;
 }
 
+static enum status decode_scan(struct decoding *d)
+{
+	bool cursor = false;
+	enum status status;
+
+	d->r.scan.limit = SCAN_LIMIT_DEFAULT;
+	status = fields_u32(&d->fields, FIELD_LIMIT, 1, BATCH_ITEMS_MAX, &d->r.scan.limit, d->report);
+	if (status == STATUS_OK) status = fields_bool(&d->fields, FIELD_WITH_VECTOR, &d->r.scan.with_vector, d->report);
+	if (status == STATUS_OK) status = fields_bool(&d->fields, FIELD_WITH_PAYLOAD, &d->r.scan.with_payload, d->report);
+	if (status == STATUS_OK) status = fields_bool(&d->fields, FIELD_CURSOR, &cursor, d->report);
+	if (status == STATUS_OK) status = frame_size(d, 1, "cursor", cursor ? CURSOR_BYTES : 0);
+	if (status != STATUS_OK || !cursor) return status;
+	cursor_load(bulk(d, 1).bytes, &d->r.scan.from);
+	if (d->r.scan.from.shard >= SHARDS_MAX || load_u32(bulk(d, 1).bytes + 12))
+		return report_set(d->report, STATUS_BAD_REQUEST, "the cursor is none that a scan gave: begin the scan again without one");
+	return STATUS_OK;
+}
+
 static const struct { enum status (*decode)(struct decoding *d); size_t bulk_frames; bool index; } ops[CLIENT_OP_COUNT] = {
 	[CLIENT_HELLO] = {decode_hello, 0, false}, [CLIENT_CREATE] = {decode_create, 0, true}, [CLIENT_DROP] = {decode_nothing, 0, true},
 	[CLIENT_LIST] = {decode_nothing, 0, false}, [CLIENT_DESCRIBE] = {decode_nothing, 0, true}, [CLIENT_UPSERT] = {decode_upsert, 4, true},
 	[CLIENT_DELETE] = {decode_by_id, 2, true}, [CLIENT_GET] = {decode_by_id, 2, true}, [CLIENT_BUILD] = {decode_build, 0, true},
-	[CLIENT_SEARCH] = {decode_search, 1, true}, [CLIENT_STATUS] = {decode_nothing, 0, false},
+	[CLIENT_SEARCH] = {decode_search, 1, true}, [CLIENT_STATUS] = {decode_nothing, 0, false}, [CLIENT_SCAN] = {decode_scan, 1, true},
 };
 
 /* A foreign text for a sentence: what is printable of its beginning. */
@@ -379,6 +397,8 @@ static void put_search(struct fields_out *out, const struct client_request *r)
 	fields_put_choice(out, FIELD_DTYPE, dtype_names, 3, (int)r->search.dtype);
 }
 
+static bool scan_resumed(const struct client_request *r) { return r->scan.from.index || r->scan.from.shard || r->scan.from.id; }
+
 static void put_fields(struct frames *frames, const struct client_request *r)
 {
 	struct fields_out out;
@@ -403,6 +423,12 @@ static void put_fields(struct frames *frames, const struct client_request *r)
 		break;
 	case CLIENT_BUILD: fields_put_u64(&out, FIELD_TREES, r->build.trees); break;
 	case CLIENT_SEARCH: put_search(&out, r); break;
+	case CLIENT_SCAN:
+		fields_put_u64(&out, FIELD_LIMIT, r->scan.limit);
+		fields_put_bool(&out, FIELD_WITH_VECTOR, r->scan.with_vector);
+		fields_put_bool(&out, FIELD_WITH_PAYLOAD, r->scan.with_payload);
+		fields_put_bool(&out, FIELD_CURSOR, scan_resumed(r));
+		break;
 	case CLIENT_DROP: case CLIENT_LIST: case CLIENT_DESCRIBE: case CLIENT_STATUS: case CLIENT_OP_COUNT: break;
 	}
 	fields_end(&out);
@@ -421,6 +447,10 @@ static void put_frames(struct frames *frames, const struct client_request *r)
 		frames_put_blobs(frames, &r->ids.keys, r->ids.n);
 	} else if (r->op == CLIENT_SEARCH) {
 		frames_put(frames, r->search.vectors, r->search.nq, r->search.by_id ? 8 : dtype_row_bytes(r->search.dtype, r->search.dim));
+	} else if (r->op == CLIENT_SCAN) {
+		uint8_t cursor[CURSOR_BYTES];
+		cursor_store(&r->scan.from, cursor);
+		frames_put(frames, cursor, scan_resumed(r), CURSOR_BYTES);
 	}
 }
 

@@ -157,6 +157,20 @@ static void encode_get(struct frames *f, pb_header *h, const struct cluster_get 
 	frames_put_blobs(f, &g->keys, g->n);
 }
 
+static void encode_scan(struct frames *f, pb_header *h, const struct cluster_scan *s)
+{
+	Grove__Cluster__Scan m = GROVE__CLUSTER__SCAN__INIT;
+
+	m.shard = wire_uuid_bytes(&s->shard);
+	m.from = s->from;
+	m.limit = s->limit;
+	m.with_vector = s->with_vector;
+	m.with_payload = s->with_payload;
+	h->body_case = GROVE__CLUSTER__HEADER__BODY_SCAN;
+	h->scan = &m;
+	wire_put_header(f, h);
+}
+
 static void encode_build(struct frames *f, pb_header *h, const struct cluster_build *b)
 {
 	Grove__Cluster__Build m = GROVE__CLUSTER__BUILD__INIT;
@@ -210,6 +224,7 @@ enum status cluster_request_encode(const struct cluster_request *r, struct encod
 	case CLUSTER_GET: encode_get(&f, &h, &r->get); break;
 	case CLUSTER_BUILD: encode_build(&f, &h, &r->build); break;
 	case CLUSTER_SEARCH: encode_search(&f, &h, &r->search); break;
+	case CLUSTER_SCAN: encode_scan(&f, &h, &r->scan); break;
 	case CLUSTER_REPLY: case CLUSTER_KIND_COUNT: require(!"a reply or nothing is not a request");
 	}
 	return frames_finish(&f, ret);
@@ -349,6 +364,16 @@ static enum status decode_get(struct decoding *d, const Grove__Cluster__Get *m)
 	return status;
 }
 
+static enum status decode_scan(struct decoding *d, const Grove__Cluster__Scan *m)
+{
+	d->r.scan.from = m->from;
+	d->r.scan.limit = m->limit;
+	d->r.scan.with_vector = m->with_vector;
+	d->r.scan.with_payload = m->with_payload;
+	if (m->limit < 1 || m->limit > BATCH_ITEMS_MAX) return wire_bad(d->report, "the number of items");
+	return wire_uuid(m->shard, "the id of the shard", &d->r.scan.shard, d->report);
+}
+
 static enum status decode_build(struct decoding *d, const Grove__Cluster__Build *m)
 {
 	d->r.build.epoch = m->epoch;
@@ -401,14 +426,15 @@ static enum status decode_search(struct decoding *d, const Grove__Cluster__Searc
 /* The frame count and the body have to be those of the kind. */
 static enum status decode_body(struct decoding *d, const pb_header *h)
 {
-	static const struct { Grove__Cluster__Header__BodyCase body; size_t bulk_frames; } kinds[CLUSTER_REPLY] = {
+	static const struct { Grove__Cluster__Header__BodyCase body; size_t bulk_frames; } kinds[CLUSTER_KIND_COUNT] = {
 		[CLUSTER_BEAT] = {GROVE__CLUSTER__HEADER__BODY_BEAT, 1}, [CLUSTER_WELCOME] = {GROVE__CLUSTER__HEADER__BODY_WELCOME, 0},
 		[CLUSTER_OPEN] = {GROVE__CLUSTER__HEADER__BODY_OPEN, 0}, [CLUSTER_DROP] = {GROVE__CLUSTER__HEADER__BODY_DROP, 0},
 		[CLUSTER_WRITE] = {GROVE__CLUSTER__HEADER__BODY_WRITE, 4}, [CLUSTER_GET] = {GROVE__CLUSTER__HEADER__BODY_GET, 2},
 		[CLUSTER_BUILD] = {GROVE__CLUSTER__HEADER__BODY_BUILD, 0}, [CLUSTER_SEARCH] = {GROVE__CLUSTER__HEADER__BODY_SEARCH, 2},
+		[CLUSTER_SCAN] = {GROVE__CLUSTER__HEADER__BODY_SCAN, 0},
 	};
 
-	if (d->r.kind >= CLUSTER_REPLY) return wire_bad(d->report, "it is a reply");
+	if (d->r.kind == CLUSTER_REPLY || d->r.kind >= CLUSTER_KIND_COUNT) return wire_bad(d->report, "it is a reply");
 	if (h->body_case != kinds[d->r.kind].body || d->count - 1 > kinds[d->r.kind].bulk_frames) return wire_bad(d->report, "its body is not of its kind");
 	switch (d->r.kind) {
 	case CLUSTER_BEAT: return decode_beat(d, h->beat);
@@ -419,6 +445,7 @@ static enum status decode_body(struct decoding *d, const pb_header *h)
 	case CLUSTER_GET: return decode_get(d, h->get);
 	case CLUSTER_BUILD: return decode_build(d, h->build);
 	case CLUSTER_SEARCH: return decode_search(d, h->search);
+	case CLUSTER_SCAN: return decode_scan(d, h->scan);
 	case CLUSTER_REPLY: case CLUSTER_KIND_COUNT: break;
 	}
 	return wire_bad(d->report, "its kind");

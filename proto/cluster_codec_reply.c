@@ -53,17 +53,42 @@ static void encode_search(struct frames *f, pb_header *h, const struct cluster_r
 	frames_put_blobs(f, &r->search.payloads, (uint32_t)m.total);
 }
 
-static void encode_get(struct frames *f, pb_header *h, const struct cluster_reply *r)
+static Grove__Cluster__Items items_of(const struct items *in)
 {
-	Grove__Cluster__Got m = GROVE__CLUSTER__GOT__INIT;
 	Grove__Cluster__Items items = GROVE__CLUSTER__ITEMS__INIT;
-	const struct items *in = &r->get.items;
 
 	items.n = in->n;
 	items.dtype = (uint32_t)in->dtype;
 	items.dim = in->dim;
 	items.payloads = in->payloads.count > 0;
 	items.keys = in->keys.count > 0;
+	return items;
+}
+
+static void encode_scan(struct frames *f, pb_header *h, const struct cluster_reply *r)
+{
+	Grove__Cluster__Scanned m = GROVE__CLUSTER__SCANNED__INIT;
+	const struct items *in = &r->scan.items;
+	Grove__Cluster__Items items = items_of(in);
+
+	m.items = &items;
+	m.more = r->scan.more;
+	m.next = r->scan.next;
+	h->reply->body_case = GROVE__CLUSTER__REPLY__BODY_SCANNED;
+	h->reply->scanned = &m;
+	wire_put_header(f, h);
+	frames_put(f, in->ids, in->n, 8);
+	frames_put(f, in->vectors, in->n, dtype_row_bytes(in->dtype, in->dim));
+	frames_put_blobs(f, &in->payloads, in->n);
+	frames_put_blobs(f, &in->keys, in->n);
+}
+
+static void encode_get(struct frames *f, pb_header *h, const struct cluster_reply *r)
+{
+	Grove__Cluster__Got m = GROVE__CLUSTER__GOT__INIT;
+	const struct items *in = &r->get.items;
+	Grove__Cluster__Items items = items_of(in);
+
 	m.items = &items;
 	h->reply->body_case = GROVE__CLUSTER__REPLY__BODY_GOT;
 	h->reply->got = &m;
@@ -120,6 +145,7 @@ enum status cluster_reply_encode(const struct cluster_reply *r, struct encoded *
 	else if (r->to == CLUSTER_GET && ok) encode_get(&f, &h, r);
 	else if (r->to == CLUSTER_BUILD && ok) encode_build(&f, &h, r);
 	else if (r->to == CLUSTER_SEARCH && (ok || r->search.nq)) encode_search(&f, &h, r);
+	else if (r->to == CLUSTER_SCAN && ok) encode_scan(&f, &h, r);
 	else wire_put_header(&f, &h);
 	return frames_finish(&f, ret);
 }
@@ -156,22 +182,39 @@ static enum status decode_write(struct decoding *d, const Grove__Cluster__Writte
 	return status;
 }
 
-static enum status decode_get(struct decoding *d, const Grove__Cluster__Got *m)
+/* What a get and a scan share: ids in frame 1, vectors in frame 2, payloads and keys from frame `blobs` on. */
+static enum status decode_items(struct decoding *d, const Grove__Cluster__Items *in, size_t blobs, struct items *items)
 {
-	struct items *items = &d->r.get.items;
-	const Grove__Cluster__Items *in = m->items;
-
 	if (!in || in->n > BATCH_ITEMS_MAX) return wire_bad(d->report, "the number of items");
 	items->n = in->n;
 	items->dim = in->dim;
 	enum status status = take_frame(d, 1, "its ids", in->n, 8, &items->ids);
 	if (status == STATUS_OK) status = wire_rows(d->frames, d->count, 2, in->n, in->dtype, in->dim, &items->vectors, d->report);
-	if (status == STATUS_OK) status = take_frame(d, 3, "its flags", in->n, 1, &d->r.get.found);
-	if (status == STATUS_OK) status = wire_blobs(d->frames, d->count, 4, "its payloads", in->payloads, in->n, PAYLOAD_MAX, true, &items->payloads, d->report);
-	if (status == STATUS_OK) status = wire_blobs(d->frames, d->count, 5, "its keys", in->keys, in->n, KEY_MAX, false, &items->keys, d->report);
-	if (status == STATUS_OK && !bytes_at_most(d->r.get.found, in->n, 1)) status = wire_bad(d->report, "the flag of an item");
+	if (status == STATUS_OK) status = wire_blobs(d->frames, d->count, blobs, "its payloads", in->payloads, in->n, PAYLOAD_MAX, true, &items->payloads, d->report);
+	if (status == STATUS_OK) status = wire_blobs(d->frames, d->count, blobs + 1, "its keys", in->keys, in->n, KEY_MAX, false, &items->keys, d->report);
 	if (status == STATUS_OK) items->dtype = (enum dtype)in->dtype;
 	return status;
+}
+
+static enum status decode_get(struct decoding *d, const Grove__Cluster__Got *m)
+{
+	enum status status = decode_items(d, m->items, 4, &d->r.get.items);
+	if (status == STATUS_OK) status = take_frame(d, 3, "its flags", m->items->n, 1, &d->r.get.found);
+	if (status == STATUS_OK && !bytes_at_most(d->r.get.found, m->items->n, 1)) status = wire_bad(d->report, "the flag of an item");
+	return status;
+}
+
+static enum status decode_scan(struct decoding *d, const Grove__Cluster__Scanned *m)
+{
+	struct items *items = &d->r.scan.items;
+	enum status status = decode_items(d, m->items, 3, items);
+
+	if (status != STATUS_OK) return status;
+	if (!ids_ascend(items->ids, items->n)) return wire_bad(d->report, "items that are not in the order of their ids");
+	if (m->more && items->n && m->next <= load_u64(items->ids + 8 * (size_t)(items->n - 1))) return wire_bad(d->report, "a scan that goes back");
+	d->r.scan.more = m->more;
+	d->r.scan.next = m->next;
+	return STATUS_OK;
 }
 
 static enum status decode_build(struct decoding *d, const Grove__Cluster__Built *m)
@@ -245,24 +288,26 @@ static enum status decode_reply(struct decoding *d, const Grove__Cluster__Reply 
 	enum status status = wire_failure(m->error, &d->r.error, d->report);
 
 	if (status != STATUS_OK) return status;
-	if (m->to < CLUSTER_OPEN + 1 || m->to > CLUSTER_SEARCH + 1) return wire_bad(d->report, "it answers nothing that is asked");
+	if ((m->to < CLUSTER_OPEN + 1 || m->to > CLUSTER_SEARCH + 1) && m->to != CLUSTER_SCAN + 1) return wire_bad(d->report, "it answers nothing that is asked");
 	d->r.to = (enum cluster_kind)(m->to - 1);
 	switch (m->body_case) {
 	case GROVE__CLUSTER__REPLY__BODY_WRITTEN: to = CLUSTER_WRITE; bulk_frames = 1; break;
 	case GROVE__CLUSTER__REPLY__BODY_GOT: to = CLUSTER_GET; bulk_frames = 5; break;
 	case GROVE__CLUSTER__REPLY__BODY_BUILT: to = CLUSTER_BUILD; break;
 	case GROVE__CLUSTER__REPLY__BODY_FOUND: to = CLUSTER_SEARCH; bulk_frames = 7; break;
+	case GROVE__CLUSTER__REPLY__BODY_SCANNED: to = CLUSTER_SCAN; bulk_frames = 4; break;
 	default: break;
 	}
 	if (to == CLUSTER_KIND_COUNT ? d->r.error.status == STATUS_OK && d->r.to > CLUSTER_DROP : to != d->r.to)
 		return wire_bad(d->report, "its body is not of its kind");
-	if (d->r.error.status != STATUS_OK && (to == CLUSTER_GET || to == CLUSTER_BUILD)) return wire_bad(d->report, "a failure with a result");
+	if (d->r.error.status != STATUS_OK && (to == CLUSTER_GET || to == CLUSTER_BUILD || to == CLUSTER_SCAN)) return wire_bad(d->report, "a failure with a result");
 	if (d->count - 1 > bulk_frames) return wire_bad(d->report, "frames that do not belong to it");
 	switch (to) {
 	case CLUSTER_WRITE: return decode_write(d, m->written);
 	case CLUSTER_GET: return decode_get(d, m->got);
 	case CLUSTER_BUILD: return decode_build(d, m->built);
 	case CLUSTER_SEARCH: return decode_search(d, m->found);
+	case CLUSTER_SCAN: return decode_scan(d, m->scanned);
 	default: return STATUS_OK;
 	}
 }

@@ -93,6 +93,13 @@ size_t frames_bulk(const struct net_frame *frames, size_t count)
 	return sum;
 }
 
+bool ids_ascend(const uint8_t *ids, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (load_u64(ids + 8 * (i - 1)) >= load_u64(ids + 8 * i)) return false;
+	return true;
+}
+
 bool floats_finite(const uint8_t *bytes, size_t n)
 {
 	uint32_t bad = 0;

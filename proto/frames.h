@@ -31,6 +31,8 @@ MUST_CHECK enum status frames_finish(struct frames *f, struct encoded *ret);
 struct net_frame frame_at(const struct net_frame *frames, size_t count, size_t i);
 /* Bytes of all frames but the first; SIZE_MAX on overflow. */
 size_t frames_bulk(const struct net_frame *frames, size_t count);
+/* True if the n u64 at any address are strictly ascending. */
+bool ids_ascend(const uint8_t *ids, size_t n);
 /* True if the n float32 at any address are all finite. */
 bool floats_finite(const uint8_t *bytes, size_t n);
 

@@ -99,6 +99,19 @@ void missing_store(const struct missing *m, uint8_t *record)
 	store_u64(record + 16, 0);
 }
 
+void cursor_load(const uint8_t *record, struct scan_cursor *ret)
+{
+	*ret = (struct scan_cursor){load_u64(record), load_u32(record + 8), load_u64(record + 16)};
+}
+
+void cursor_store(const struct scan_cursor *c, uint8_t *record)
+{
+	store_u64(record, c->index);
+	store_u32(record + 8, c->shard);
+	store_u32(record + 12, 0);
+	store_u64(record + 16, c->id);
+}
+
 void token_load(const uint8_t *record, struct token *ret)
 {
 	*ret = (struct token){load_u32(record), load_u64(record + 8), load_u64(record + 16)};

@@ -76,6 +76,10 @@ enum { MISSING_BYTES = 24 };
 struct token { uint32_t shard; uint64_t epoch, sequence; };
 enum { TOKEN_BYTES = 24 };
 
+/* Where a scan goes on, 24 bytes: u64 index (0: whichever has the name), u32 shard, u32 zero, u64 lowest id. All zero: the beginning. */
+struct scan_cursor { uint64_t index; uint32_t shard; uint64_t id; };
+enum { CURSOR_BYTES = 24, SCAN_LIMIT_DEFAULT = 4096 /* items of a page, where the request names no limit */ };
+
 /* Result of one item of an upsert or delete, one byte. */
 enum item_result { ITEM_OK = 0, ITEM_REJECTED = 1, ITEM_UNKNOWN = 2 };
 
@@ -109,7 +113,7 @@ struct shard_report {
 
 enum client_op {
 	CLIENT_HELLO, CLIENT_CREATE, CLIENT_DROP, CLIENT_LIST, CLIENT_DESCRIBE, CLIENT_UPSERT, CLIENT_DELETE, CLIENT_GET,
-	CLIENT_BUILD, CLIENT_SEARCH, CLIENT_STATUS, CLIENT_OP_COUNT,
+	CLIENT_BUILD, CLIENT_SEARCH, CLIENT_STATUS, CLIENT_SCAN, CLIENT_OP_COUNT,
 };
 
 struct client_request {
@@ -133,6 +137,7 @@ struct client_request {
 			const uint8_t *vectors; /* nq rows; finite */
 			float min_coverage;     /* 0..1: below it an incomplete answer is an error; default 1 */
 		} search;
+		struct { struct scan_cursor from; uint32_t limit; bool with_vector, with_payload; } scan;
 	};
 };
 
@@ -170,6 +175,7 @@ struct client_reply {
 		struct { uint32_t n; const uint8_t *results; uint32_t token_count; const uint8_t *tokens; } write; /* u8[n]; also when not ok */
 		struct { struct items items; const uint8_t *found; } get; /* found: u8[n]; rows not found are zeros */
 		struct client_hits search;
+		struct { struct items items; bool end; struct scan_cursor next; } scan; /* ids ascend; dim 0: no vectors. end: no next */
 		struct { struct index_info *indexes; uint32_t count; } list; /* list, create, build: in codec-owned memory */
 		struct {
 			struct worker_info *workers; uint32_t worker_count;
@@ -186,6 +192,8 @@ void missing_load(const uint8_t *record, struct missing *ret);
 void missing_store(const struct missing *m, uint8_t *record);
 void token_load(const uint8_t *record, struct token *ret);
 void token_store(const struct token *t, uint8_t *record);
+void cursor_load(const uint8_t *record, struct scan_cursor *ret);
+void cursor_store(const struct scan_cursor *c, uint8_t *record);
 bool index_name_valid(const char *name, size_t size);
 uint64_t item_id_of_key(const void *key, size_t size);      /* XXH3_64 */
 uint32_t shard_of_id(uint64_t id, uint32_t shards);         /* XXH3_64(id as 8 bytes LE, seed 0) mod shards */
@@ -196,7 +204,8 @@ enum cluster_kind {
 	CLUSTER_BEAT,    /* worker -> coordinator, every 250 ms: who I am and what I hold; the first one announces */
 	CLUSTER_WELCOME, /* coordinator -> worker: the answer to a first beat */
 	CLUSTER_OPEN, CLUSTER_DROP, CLUSTER_WRITE, CLUSTER_GET, CLUSTER_BUILD, CLUSTER_SEARCH, /* coordinator -> worker */
-	CLUSTER_REPLY,   /* worker -> coordinator: to one of the line above, same request id */
+	CLUSTER_REPLY,   /* worker -> coordinator: to one of the line above or below, same request id */
+	CLUSTER_SCAN,    /* coordinator -> worker; came later, and numbers stay */
 	CLUSTER_KIND_COUNT,
 };
 
@@ -225,6 +234,8 @@ struct cluster_write {
 	struct items items; /* delete: n, ids and keys only */
 };
 struct cluster_get { struct uuid shard; uint32_t n; const uint8_t *ids; struct blobs keys; };
+/* Live items whose id is `from` or more, ascending, at most `limit`. */
+struct cluster_scan { struct uuid shard; uint64_t from; uint32_t limit; bool with_vector, with_payload; };
 struct cluster_build { struct uuid shard; uint64_t epoch; uint32_t trees; uint64_t seed; };
 struct cluster_search {
 	struct search_spec spec; /* search_k here is the budget of EACH shard, already split; 0 for exact, and where recall is named */
@@ -243,6 +254,7 @@ struct cluster_request {
 	union {
 		struct cluster_beat beat; struct cluster_welcome welcome; struct cluster_open open; struct cluster_drop drop;
 		struct cluster_write write; struct cluster_get get; struct cluster_build build; struct cluster_search search;
+		struct cluster_scan scan;
 	};
 	void *owned; /* cluster_request_release() */
 };
@@ -260,6 +272,7 @@ struct cluster_reply {
 	union {
 		struct { uint32_t n; const uint8_t *results; uint64_t epoch, sequence; } write;
 		struct { struct items items; const uint8_t *found; } get;
+		struct { struct items items; bool more; uint64_t next; } scan; /* dim 0: no vectors. more: go on from `next`, above all ids here */
 		struct { uint64_t items; uint32_t trees; } build;
 		struct {
 			uint32_t nq, shard_count;

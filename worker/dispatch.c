@@ -29,6 +29,7 @@ static void hand_on(struct dispatch *d, struct task *task)
 	switch (task->request.kind) {
 	case CLUSTER_SEARCH: search_start(task); return;
 	case CLUSTER_GET: get_start(task); return;
+	case CLUSTER_SCAN: scan_start(task); return;
 	case CLUSTER_WRITE: write_start(task); return;
 	case CLUSTER_BUILD: build_start(task); return;
 	case CLUSTER_OPEN: open_start(task, d->cluster); return;

@@ -86,6 +86,17 @@ float snapshot_predict(const struct snapshot *snap, const struct search_spec *sp
 struct item_view { uint64_t id, sequence; const void *vector; struct blob key, payload; };
 bool snapshot_get(const struct snapshot *snap, uint64_t id, struct item_view *ret);
 
+/* The live items from an id on, in ascending order of ids: memtables and segments as one. The first step may have to sort memtables; what it sorted
+ * stays for the next scan. A step that came upon too many dead rows, or whose pulse stopped it, is SCAN_PAUSED: go on from *ret_from, which is
+ * above all ids that were given; it was at least one id of the shard further than before. One thread; the snapshot has to live as long. */
+enum { SCAN_ROWS_MAX = 1 << 18 }; /* looked at by one scan before it pauses */
+enum scan_step { SCAN_ITEM, SCAN_PAUSED, SCAN_END };
+struct scan;
+/* TIMEOUT: the pulse stopped it before anything could be said. */
+MUST_CHECK enum status scan_open(const struct snapshot *snap, uint64_t from, const struct pulse *pulse, struct scan **ret);
+enum scan_step scan_next(struct scan *s, struct item_view *ret_item, uint64_t *ret_from);
+void scan_close(struct scan **s);
+
 /* Compact everything into one segment with a new forest. trees 0: the index's own. done runs on the builder's thread, once for each
  * build that was taken. One build at a time: a second is STATUS_BUSY until the first one's done is called. done itself may begin the
  * next, which runs when it has returned. The runner must live until done. */

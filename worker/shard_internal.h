@@ -1,5 +1,5 @@
 /* shard_internal.h - what the files of a shard share: shard.c (life and reports), shard_writer.c (its one writer), shard_install.c
- * (what a build asks of that), shard_search.c (readers), compact.c (builds). Nobody else includes it.
+ * (what a build asks of that), shard_search.c and shard_scan.c (readers), compact.c (builds). Nobody else includes it.
  *
  * Parts and views. A part (a segment with its livemap, or a memtable) is counted by the views that hold it; a view is one immutable set of
  * parts, counted by the shard and by the snapshots that pinned it. A change of the set makes a new view; the old one goes with its last snapshot.
@@ -96,6 +96,10 @@ int shard_apply(struct view *v, const struct wal_record *r);
 struct place { struct live_segment *segment; struct live_memtable *memtable; uint32_t row; bool found; };
 struct place shard_locate(const struct view *v, uint64_t id);
 struct segment_bytes place_key(const struct place *p);
+
+/* shard_search.c: rows of the view's memtable i that the snapshot sees; whether it sees a row that died then. */
+uint32_t snapshot_memtable_rows(const struct snapshot *snap, uint32_t i);
+static inline bool snapshot_sees(const struct snapshot *snap, uint64_t dead_at) { return dead_at == 0 || dead_at > snap->sequence; }
 
 /* shard_writer.c */
 void *shard_writer_main(void *shard);

@@ -66,7 +66,7 @@ void snapshot_release(struct snapshot **snap)
 uint64_t snapshot_items(const struct snapshot *snap) { return snap->items; }
 uint64_t snapshot_sequence(const struct snapshot *snap) { return snap->sequence; }
 
-static uint32_t memtable_limit(const struct snapshot *snap, uint32_t i)
+uint32_t snapshot_memtable_rows(const struct snapshot *snap, uint32_t i)
 {
 	return i + 1 == snap->view->memtable_count ? snap->active_rows : snap->view->frozen_rows[i];
 }
@@ -136,7 +136,7 @@ enum status snapshot_search(struct snapshot *snap, const struct search_spec *spe
 	if (spec->search_k && budget < spec->k) budget = spec->k;
 	if (spec->search_k && budget < FOREST_LEAF_MAX) budget = FOREST_LEAF_MAX;
 	for (uint32_t i = 0; i < v->memtable_count; i++) {
-		uint32_t limit = memtable_limit(snap, i);
+		uint32_t limit = snapshot_memtable_rows(snap, i);
 		for (uint32_t first = 0; first < limit;) {
 			struct rows rows = memtable_rows(v->memtables[i]->table, first, limit, snap->sequence);
 			exact_search(&rows, queries, nq, pulse, tops, works);
@@ -157,7 +157,7 @@ float snapshot_predict(const struct snapshot *snap, const struct search_spec *sp
 
 	if (spec->mode == SEARCH_EXACT || (spec->search_k && spec->search_k >= snap->items)) return 1;
 	if (spec->mode != SEARCH_GRAPH || spec->search_k) return 0;
-	for (uint32_t i = 0; i < v->memtable_count; i++) rows += memtable_limit(snap, i);
+	for (uint32_t i = 0; i < v->memtable_count; i++) rows += snapshot_memtable_rows(snap, i);
 	found = rows;
 	for (uint32_t i = 0; i < v->segment_count; i++) rows += (double)segment_rows(v->segments[i]->segment).n;
 	for (uint32_t i = 0; i < v->segment_count; i++) {
@@ -172,17 +172,15 @@ float snapshot_predict(const struct snapshot *snap, const struct search_spec *sp
 	return rows > 0 ? (float)(found / rows) : 1;
 }
 
-static bool seen_at(uint64_t dead_at, uint64_t sequence) { return dead_at == 0 || dead_at > sequence; }
-
 bool snapshot_get(const struct snapshot *snap, uint64_t id, struct item_view *ret)
 {
 	const struct view *v = snap->view;
 
 	for (uint32_t i = v->memtable_count; i-- > 0;) {
 		const struct memtable *m = v->memtables[i]->table;
-		int64_t found = memtable_find(m, id, memtable_limit(snap, i));
+		int64_t found = memtable_find(m, id, snapshot_memtable_rows(snap, i));
 		uint32_t row = (uint32_t)found;
-		if (found < 0 || !seen_at(memtable_dead_at(m, row), snap->sequence)) continue;
+		if (found < 0 || !snapshot_sees(snap, memtable_dead_at(m, row))) continue;
 		struct segment_bytes key = memtable_key(m, row), payload = memtable_payload(m, row);
 		*ret = (struct item_view){id, memtable_sequence(m, row), memtable_vector(m, row), {key.bytes, key.size}, {payload.bytes, payload.size}};
 		return true;
@@ -191,7 +189,7 @@ bool snapshot_get(const struct snapshot *snap, uint64_t id, struct item_view *re
 		const struct segment *s = v->segments[i]->segment;
 		int64_t found = segment_find(s, id);
 		uint32_t row = (uint32_t)found;
-		if (found < 0 || !seen_at(livemap_dead_at(&v->segments[i]->live, row), snap->sequence)) continue;
+		if (found < 0 || !snapshot_sees(snap, livemap_dead_at(&v->segments[i]->live, row))) continue;
 		struct segment_bytes key = segment_key(s, row), payload = segment_payload(s, row);
 		struct rows rows = segment_rows(s);
 		*ret = (struct item_view){id, segment_sequences(s)[row], rows_row(&rows, row), {key.bytes, key.size}, {payload.bytes, payload.size}};

@@ -35,9 +35,10 @@ void task_release(struct task *t);
 struct search_pulse { struct pulse pulse; uint64_t deadline_us; const _Atomic bool *closing; _Atomic uint64_t *progress; };
 void search_pulse_init(struct search_pulse *p, uint64_t deadline_us, const _Atomic bool *closing, _Atomic uint64_t *progress);
 
-/* The verbs (search.c, verbs.c). Each takes the task's content, answers once, and leaves *take zeroed. Called by the loop. */
+/* The verbs (search.c, scan.c, verbs.c). Each takes the task's content, answers once, and leaves *take zeroed. Called by the loop. */
 void search_start(struct task *take);
 void get_start(struct task *take);
+void scan_start(struct task *take);
 void write_start(struct task *take);
 void build_start(struct task *take);
 void open_start(struct task *take, struct uuid cluster);

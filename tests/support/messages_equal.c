@@ -38,6 +38,8 @@ static bool shard_reports_equal(const struct shard_report *a, const struct shard
 	       a->disk_bytes == b->disk_bytes && a->segments == b->segments && a->progress_permille == b->progress_permille && a->trees == b->trees;
 }
 
+static bool cursors_equal(const struct scan_cursor *a, const struct scan_cursor *b) { return a->index == b->index && a->shard == b->shard && a->id == b->id; }
+
 bool client_requests_equal(const struct client_request *a, const struct client_request *b)
 {
 	if (a->id != b->id || a->client != b->client || a->op != b->op || a->timeout_ms != b->timeout_ms || strcmp(a->index, b->index)) return false;
@@ -53,6 +55,9 @@ bool client_requests_equal(const struct client_request *a, const struct client_r
 		       a->search.dtype == b->search.dtype && a->search.dim == b->search.dim && a->search.min_coverage == b->search.min_coverage &&
 		       bytes_equal(a->search.vectors, b->search.vectors,
 			       a->search.nq * (a->search.by_id ? 8 : dtype_row_bytes(a->search.dtype, a->search.dim)));
+	case CLIENT_SCAN:
+		return cursors_equal(&a->scan.from, &b->scan.from) && a->scan.limit == b->scan.limit && a->scan.with_vector == b->scan.with_vector &&
+		       a->scan.with_payload == b->scan.with_payload;
 	case CLIENT_DROP: case CLIENT_LIST: case CLIENT_DESCRIBE: case CLIENT_STATUS: case CLIENT_OP_COUNT: break;
 	}
 	return true;
@@ -101,6 +106,8 @@ bool client_replies_equal(const struct client_reply *a, const struct client_repl
 		return a->write.n == b->write.n && a->write.token_count == b->write.token_count && bytes_equal(a->write.results, b->write.results, a->write.n) &&
 		       bytes_equal(a->write.tokens, b->write.tokens, (size_t)a->write.token_count * TOKEN_BYTES);
 	case CLIENT_GET: return items_equal(&a->get.items, &b->get.items, true) && bytes_equal(a->get.found, b->get.found, a->get.items.n);
+	case CLIENT_SCAN:
+		return items_equal(&a->scan.items, &b->scan.items, true) && a->scan.end == b->scan.end && (a->scan.end || cursors_equal(&a->scan.next, &b->scan.next));
 	case CLIENT_SEARCH: return hits_equal(&a->search, &b->search);
 	case CLIENT_CREATE: case CLIENT_LIST: case CLIENT_BUILD: return a->list.count == b->list.count && infos_equal(a->list.indexes, b->list.indexes, a->list.count);
 	case CLIENT_STATUS: case CLIENT_DESCRIBE:
@@ -149,6 +156,9 @@ bool cluster_requests_equal(const struct cluster_request *a, const struct cluste
 		       a->search.dim == b->search.dim && a->search.shard_count == b->search.shard_count &&
 		       bytes_equal(a->search.vectors, b->search.vectors, a->search.nq * dtype_row_bytes(a->search.dtype, a->search.dim)) &&
 		       bytes_equal(a->search.shards, b->search.shards, a->search.shard_count * sizeof(struct uuid));
+	case CLUSTER_SCAN:
+		return uuid_equal(a->scan.shard, b->scan.shard) && a->scan.from == b->scan.from && a->scan.limit == b->scan.limit &&
+		       a->scan.with_vector == b->scan.with_vector && a->scan.with_payload == b->scan.with_payload;
 	case CLUSTER_REPLY: case CLUSTER_KIND_COUNT: break;
 	}
 	return false;
@@ -178,6 +188,7 @@ bool cluster_replies_equal(const struct cluster_reply *a, const struct cluster_r
 		       bytes_equal(a->write.results, b->write.results, a->write.n);
 	case CLUSTER_GET: return items_equal(&a->get.items, &b->get.items, true) && bytes_equal(a->get.found, b->get.found, a->get.items.n);
 	case CLUSTER_BUILD: return a->build.items == b->build.items && a->build.trees == b->build.trees;
+	case CLUSTER_SCAN: return items_equal(&a->scan.items, &b->scan.items, true) && a->scan.more == b->scan.more && a->scan.next == b->scan.next;
 	case CLUSTER_SEARCH: return found_equal(a, b);
 	default: return true;
 	}

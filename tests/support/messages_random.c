@@ -208,6 +208,12 @@ void random_client_request(struct maker *m, enum client_op op, struct client_req
 		}
 		r.search.vectors = r.search.by_id ? noise(m, r.search.nq * 8) : rows(m, r.search.dtype, r.search.nq, r.search.dim);
 		break;
+	case CLIENT_SCAN:
+		if (coin(m)) r.scan.from = (struct scan_cursor){any_u64(m), below(m, SHARDS_MAX), any_u64(m)};
+		r.scan.limit = from(m, 1, BATCH_ITEMS_MAX);
+		r.scan.with_vector = coin(m);
+		r.scan.with_payload = coin(m);
+		break;
 	case CLIENT_DROP: case CLIENT_LIST: case CLIENT_DESCRIBE: case CLIENT_STATUS: case CLIENT_OP_COUNT: break;
 	}
 	*ret = r;
@@ -321,6 +327,22 @@ static void write_body(struct maker *m, struct client_reply *r)
 	r->write.tokens = tokens;
 }
 
+/* A page of a scan: ids ascend, so keys are no part of them here. Returns the last id. */
+static uint64_t page(struct maker *m, struct items *i)
+{
+	uint64_t id = below(m, 5);
+
+	*i = (struct items){.n = below(m, 20), .dtype = (enum dtype)below(m, 3)};
+	if (coin(m)) i->dim = from(m, 1, 40);
+	uint8_t *all = maker_bytes(m, (size_t)i->n * 8);
+	for (uint32_t at = 0; at < i->n; at++, id += from(m, 1, 1000)) store_u64(all + 8 * (size_t)at, id);
+	i->ids = all;
+	if (i->n && coin(m)) i->payloads = blobs(m, i->n, true);
+	if (i->n && coin(m)) i->keys = blobs(m, i->n, false);
+	if (i->n && i->dim) i->vectors = rows(m, i->dtype, i->n, i->dim);
+	return id;
+}
+
 void random_client_reply(struct maker *m, enum client_op op, struct client_reply *ret)
 {
 	struct client_reply r = {.id = any_u64(m), .op = op};
@@ -338,6 +360,10 @@ void random_client_reply(struct maker *m, enum client_op op, struct client_reply
 	} else if (op == CLIENT_GET && ok) {
 		items(m, &r.get.items);
 		r.get.found = small_bytes(m, r.get.items.n, 1);
+	} else if (op == CLIENT_SCAN && ok) {
+		uint64_t id = page(m, &r.scan.items);
+		r.scan.end = coin(m);
+		if (!r.scan.end) r.scan.next = (struct scan_cursor){any_u64(m), below(m, SHARDS_MAX), id};
 	} else if (op == CLIENT_SEARCH && (ok || r.error.status == STATUS_INCOMPLETE)) {
 		hits_body(m, &r.search);
 	} else if ((op == CLIENT_LIST || op == CLIENT_CREATE || op == CLIENT_BUILD) && ok) {
@@ -430,6 +456,13 @@ void random_cluster_request(struct maker *m, enum cluster_kind kind, struct clus
 		r.build.seed = any_u64(m);
 		break;
 	case CLUSTER_SEARCH: search(m, &r.search); break;
+	case CLUSTER_SCAN:
+		uuid(m, &r.scan.shard);
+		r.scan.from = any_u64(m);
+		r.scan.limit = from(m, 1, BATCH_ITEMS_MAX);
+		r.scan.with_vector = coin(m);
+		r.scan.with_payload = coin(m);
+		break;
 	case CLUSTER_REPLY: case CLUSTER_KIND_COUNT: require(!"not a request");
 	}
 	*ret = r;
@@ -487,6 +520,9 @@ void random_cluster_reply(struct maker *m, enum cluster_kind to, struct cluster_
 	} else if (to == CLUSTER_BUILD && ok) {
 		r.build.items = any_u64(m);
 		r.build.trees = from(m, 0, TREES_MAX);
+	} else if (to == CLUSTER_SCAN && ok) {
+		r.scan.next = page(m, &r.scan.items);
+		r.scan.more = coin(m);
 	} else if (to == CLUSTER_SEARCH && (ok || coin(m))) {
 		found(m, &r);
 	}

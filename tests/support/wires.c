@@ -8,8 +8,10 @@
 
 static void make_client_request(struct maker *m, int kind, struct message *ret) { random_client_request(m, (enum client_op)kind, &ret->client_request); }
 static void make_client_reply(struct maker *m, int kind, struct message *ret) { random_client_reply(m, (enum client_op)kind, &ret->client_reply); }
-static void make_cluster_request(struct maker *m, int kind, struct message *ret) { random_cluster_request(m, (enum cluster_kind)kind, &ret->cluster_request); }
-static void make_cluster_reply(struct maker *m, int kind, struct message *ret) { random_cluster_reply(m, (enum cluster_kind)kind, &ret->cluster_reply); }
+/* The number between the kinds that is the reply itself: another scan. */
+static enum cluster_kind kind_asked(int kind) { return kind == CLUSTER_REPLY ? CLUSTER_SCAN : (enum cluster_kind)kind; }
+static void make_cluster_request(struct maker *m, int kind, struct message *ret) { random_cluster_request(m, kind_asked(kind), &ret->cluster_request); }
+static void make_cluster_reply(struct maker *m, int kind, struct message *ret) { random_cluster_reply(m, kind_asked(kind), &ret->cluster_reply); }
 
 static enum status encode_client_request(struct message *m, struct encoded *ret) { return client_request_encode(&m->client_request, ret, &m->report); }
 static enum status encode_client_reply(struct message *m, struct encoded *ret) { return client_reply_encode(&m->client_reply, ret); }
@@ -48,9 +50,9 @@ const struct wire wires[WIRE_COUNT] = {
 		client_request_equal, release_client_request},
 	[WIRE_CLIENT_REPLY] = {"client_reply", 0, CLIENT_OP_COUNT, make_client_reply, encode_client_reply, decode_client_reply, client_reply_equal,
 		release_client_reply},
-	[WIRE_CLUSTER_REQUEST] = {"cluster_request", CLUSTER_BEAT, CLUSTER_SEARCH, make_cluster_request, encode_cluster_request, decode_cluster_request,
+	[WIRE_CLUSTER_REQUEST] = {"cluster_request", CLUSTER_BEAT, CLUSTER_SCAN, make_cluster_request, encode_cluster_request, decode_cluster_request,
 		cluster_request_equal, release_cluster_request},
-	[WIRE_CLUSTER_REPLY] = {"cluster_reply", CLUSTER_OPEN, CLUSTER_SEARCH, make_cluster_reply, encode_cluster_reply, decode_cluster_reply,
+	[WIRE_CLUSTER_REPLY] = {"cluster_reply", CLUSTER_OPEN, CLUSTER_SCAN, make_cluster_reply, encode_cluster_reply, decode_cluster_reply,
 		cluster_reply_equal, release_cluster_reply},
 };
 

@@ -182,6 +182,34 @@ static void search_in_bytes(void **state)
 	reply("search, incomplete reply", &answer);
 }
 
+static void scan_in_bytes(void **state)
+{
+	uint8_t id[8], vector[8], lengths[4];
+	struct buf payload = {0};
+	struct scan_cursor second = {.index = 1, .shard = 1, .id = 0};
+
+	store_u64(id, 100);
+	store_f32(vector, 0);
+	store_f32(vector + 4, 0.5f);
+	assert_int_equal(payload_from_label("boot", &payload), STATUS_OK);
+	store_u32(lengths, (uint32_t)payload.size);
+	struct client_request r = {.id = 5, .op = CLIENT_SCAN, .timeout_ms = 10000, .index = "shoes", .scan = {.limit = 1000, .with_vector = true, .with_payload = true}};
+	struct client_reply answer = {.id = 5, .op = CLIENT_SCAN,
+		.scan = {.items = {.n = 1, .dim = 2, .ids = id, .vectors = vector, .payloads = {1, lengths, payload.bytes, payload.size}}, .next = second}};
+	request("scan, request", &r);
+	reply("scan, reply", &answer);
+	r.id = 6;
+	r.scan.from = second;
+	request("scan, next request", &r);
+	store_u64(id, 101);
+	store_f32(vector, 1);
+	answer.id = 6;
+	answer.scan.items.payloads = (struct blobs){0};
+	answer.scan.end = true;
+	reply("scan, last reply", &answer);
+	buf_release(&payload);
+}
+
 /* ---- test vectors ---- */
 
 static void keys_and_shards_have_test_vectors(void **state)
@@ -228,7 +256,7 @@ static void every_limit_is_listed(void **state)
 	LIMIT_LINE(DIM_MAX) LIMIT_LINE(QUERY_HITS_MAX) LIMIT_LINE(SEARCH_K_MAX) LIMIT_LINE(TREES_MAX) LIMIT_LINE(BATCH_QUERIES_MAX)
 	LIMIT_LINE(BATCH_ITEMS_MAX) LIMIT_LINE(CLIENT_FRAME_MAX) LIMIT_LINE(NAME_MAX_BYTES) LIMIT_LINE(PAYLOAD_MAX) LIMIT_LINE(KEY_MAX)
 	LIMIT_LINE(DEADLINE_MIN_MS) LIMIT_LINE(DEADLINE_MAX_MS) LIMIT_LINE(SHARDS_MAX) LIMIT_LINE(REPLICAS_MAX) LIMIT_LINE(HEADER_MAX)
-	LIMIT_LINE(FRAMES_MAX) LIMIT_LINE(MSGPACK_DEPTH_MAX)
+	LIMIT_LINE(FRAMES_MAX) LIMIT_LINE(MSGPACK_DEPTH_MAX) LIMIT_LINE(SCAN_BYTES_MAX)
 #undef LIMIT_LINE
 }
 
@@ -254,6 +282,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(create_in_bytes),
 		cmocka_unit_test(upsert_in_bytes),
 		cmocka_unit_test(search_in_bytes),
+		cmocka_unit_test(scan_in_bytes),
 		cmocka_unit_test(keys_and_shards_have_test_vectors),
 		cmocka_unit_test(distances_have_test_vectors),
 		cmocka_unit_test(every_error_code_is_listed),

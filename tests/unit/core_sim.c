@@ -292,6 +292,34 @@ static void worker_get(struct sim *s, unsigned number, const struct cluster_requ
 	worker_send_reply(s, number, &reply);
 }
 
+static int by_item_id(const void *a, const void *b)
+{
+	uint64_t x = ((const struct sim_item *)a)->id, y = ((const struct sim_item *)b)->id;
+	return (x > y) - (x < y);
+}
+
+static void worker_scan(struct sim *s, unsigned number, const struct cluster_request *r, struct sim_shard *shard)
+{
+	static struct sim_item items[SIM_ITEMS];
+	static uint8_t ids[8 * (SIM_ITEMS + 1)], vectors[4 * (SIM_ITEMS + 1)];
+	const struct cluster_scan *ask = &r->scan;
+	struct cluster_reply reply = {.id = r->id, .to = CLUSTER_SCAN};
+	uint32_t n = 0;
+	memcpy(items, shard->items, shard->count * sizeof(*items));
+	qsort(items, shard->count, sizeof(*items), by_item_id);
+	for (uint32_t i = 0; i < shard->count && !reply.scan.more; i++) {
+		if (!items[i].live || items[i].id < ask->from) continue;
+		reply.scan.more = n == ask->limit;
+		if (reply.scan.more) reply.scan.next = items[i].id;
+		store_u64(ids + 8 * (size_t)n, items[i].id);
+		store_f32(vectors + 4 * (size_t)n, items[i].value);
+		n += !reply.scan.more;
+	}
+	if (s->scans_wrong) reply.scan.more = true, reply.scan.next = ask->from;
+	reply.scan.items = (struct items){.n = s->scans_wrong ? 0 : n, .dim = ask->with_vector, .ids = ids, .vectors = vectors};
+	worker_send_reply(s, number, &reply);
+}
+
 static void worker_open(struct sim_worker *w, const struct cluster_open *open, struct cluster_reply *reply)
 {
 	if (shard_find(w, open->shard)) return;
@@ -312,6 +340,7 @@ static struct uuid shard_asked(const struct cluster_request *r)
 	switch (r->kind) {
 	case CLUSTER_WRITE: return r->write.shard;
 	case CLUSTER_GET: return r->get.shard;
+	case CLUSTER_SCAN: return r->scan.shard;
 	case CLUSTER_BUILD: return r->build.shard;
 	case CLUSTER_DROP: return r->drop.shard;
 	default: return (struct uuid){{0}};
@@ -343,6 +372,9 @@ static void worker_handle(struct sim *s, unsigned number, const struct cluster_r
 		worker_write(shard, &r->write, results, &reply);
 	} else if (r->kind == CLUSTER_GET) {
 		worker_get(s, number, r, shard);
+		return;
+	} else if (r->kind == CLUSTER_SCAN) {
+		worker_scan(s, number, r, shard);
 		return;
 	} else if (r->kind == CLUSTER_BUILD) {
 		reply.build.trees = r->build.trees;

@@ -39,6 +39,7 @@ struct sim {
 	struct sim_record records[SIM_RECORDS];
 	uint64_t revision, uuids, tries; /* tries: commits that it was asked for */
 	bool store_fails, store_silent; /* the store answers IO, or nothing */
+	bool scans_wrong; /* workers answer scans with nothing and send back to where they were asked from */
 	/* The client: one request at a time. */
 	bool client_full; /* takes short errors, nothing longer */
 	uint64_t next_request, waiting_for;

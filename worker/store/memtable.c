@@ -23,6 +23,7 @@ struct chunk {
 	_Atomic uint64_t *dead_at;
 	uint32_t *previous;
 	struct segment_bytes *keys, *payloads;
+	_Atomic(uint16_t *) order; /* NULL until somebody asks: memtable_order() */
 };
 
 /* Slots hold row + 1, 0 is free. */
@@ -74,6 +75,7 @@ static void chunk_free(struct chunk *c)
 	free((void *)c->dead_at);
 	free(c->previous);
 	free(c->keys);
+	free(atomic_load(&c->order));
 	free(c->payloads);
 	free(c);
 }
@@ -294,6 +296,43 @@ struct segment_bytes memtable_payload(const struct memtable *m, uint32_t row) { 
 uint64_t memtable_dead_at(const struct memtable *m, uint32_t row)
 {
 	return atomic_load_explicit(&chunk_of(m, row)->dead_at[row % m->chunk_rows], memory_order_relaxed);
+}
+
+uint32_t memtable_chunk_rows(const struct memtable *m) { return m->chunk_rows; }
+
+static int by_id(const void *a, const void *b, void *ids)
+{
+	uint16_t x = *(const uint16_t *)a, y = *(const uint16_t *)b;
+	uint64_t p = ((const uint64_t *)ids)[x], q = ((const uint64_t *)ids)[y];
+
+	return p != q ? (p > q) - (p < q) : (x > y) - (x < y);
+}
+
+void memtable_sort(const struct memtable *m, uint32_t chunk, uint32_t n, uint16_t *out)
+{
+	for (uint32_t i = 0; i < n; i++) out[i] = (uint16_t)i;
+	qsort_r(out, n, sizeof(*out), by_id, chunk_at(m, chunk)->ids);
+}
+
+/* Two readers may sort the same chunk; the second one's work is thrown away. */
+enum status memtable_order(const struct memtable *m, uint32_t chunk, const uint16_t **ret)
+{
+	struct chunk *c = chunk_at(m, chunk);
+	uint16_t *kept = atomic_load_explicit(&c->order, memory_order_acquire), *made = NULL;
+
+	if (!kept) {
+		made = malloc(m->chunk_rows * sizeof(*made));
+		if (!made) return STATUS_NO_MEMORY;
+		memtable_sort(m, chunk, m->chunk_rows, made);
+		if (atomic_compare_exchange_strong(&c->order, &kept, made)) {
+			atomic_fetch_add(&((struct memtable *)(uintptr_t)m)->bytes, m->chunk_rows * sizeof(*made));
+			kept = made;
+		} else {
+			free(made);
+		}
+	}
+	*ret = kept;
+	return STATUS_OK;
 }
 
 struct rows memtable_rows(const struct memtable *m, uint32_t first, uint32_t limit, uint64_t at)
