@@ -3,6 +3,7 @@
 
 Here the right answers are computed with numpy alone. GROVE_FULL: with all of the images."""
 import ast
+import glob
 import gzip
 import os
 import re
@@ -20,6 +21,8 @@ PACKAGE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, PACKAGE)
 import grove  # noqa: E402  (after the path)
 
+ICONS = "/usr/share/icons/gnome"  # the same in several sizes, by category
+CATEGORIES = ["actions", "animations", "apps", "categories", "devices", "emblems", "emotes", "mimetypes", "places", "status"]
 TILE, TEXT, GAP = 84, 14, 6  # pixels of a picture (image_grid.py)
 
 
@@ -35,12 +38,22 @@ def nearest(rows, queries, k):
     return numpy.concatenate([numpy.argsort(-(part @ rows.T), axis=1, kind="stable")[:, :k] for part in numpy.array_split(queries, len(queries) // 200 + 1)])
 
 
-def tiles(path):
-    """The images of a picture, uint8 [rows x columns x TILE x TILE x 3]."""
+def tiles(path, size=TILE):
+    """The images of a picture, uint8 [rows x columns x size x size x 3]."""
     pixels = numpy.asarray(Image.open(path).convert("RGB"))
-    height, width = (pixels.shape[0] - GAP) // (TILE + TEXT + GAP), (pixels.shape[1] - GAP) // (TILE + GAP)
-    corner = [(GAP + y * (TILE + TEXT + GAP), GAP + x * (TILE + GAP)) for y in range(height) for x in range(width)]
-    return numpy.stack([pixels[y:y + TILE, x:x + TILE] for y, x in corner]).reshape(height, width, TILE, TILE, 3)
+    height, width = (pixels.shape[0] - GAP) // (size + TEXT + GAP), (pixels.shape[1] - GAP) // (size + GAP)
+    corner = [(GAP + y * (size + TEXT + GAP), GAP + x * (size + GAP)) for y in range(height) for x in range(width)]
+    return numpy.stack([pixels[y:y + size, x:x + size] for y, x in corner]).reshape(height, width, size, size, 3)
+
+
+def icons(size):
+    """Paths of the icons of that size that are not links."""
+    return [p for p in sorted(glob.glob(f"{ICONS}/{size}x{size}/*/*.png")) if not os.path.islink(p)]
+
+
+def on_white(path):
+    icon = Image.open(path).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", icon.size, "white"), icon).convert("RGB")
 
 
 class Examples(unittest.TestCase):
@@ -120,6 +133,42 @@ class Examples(unittest.TestCase):
         self.assertIn("300 images of 784 pixels in 30 trees", text)
         self.assertAlmostEqual(self.accuracies(text)[2], (labels[nearest(images, queries, 1)[:, 0]] == answers).mean(), delta=1e-4)
         self.assertEqual(tiles(f"{self.folder}/mnist.png").shape[:2], (6, 6))
+
+    # ---- CIFAR-10 ----
+
+    def cifar(self, size):
+        """Icons in the format of CIFAR-10: images uint8 [n x 32 x 32 x 3], labels, and the bytes of the file."""
+        paths = icons(size)
+        images = numpy.stack([numpy.asarray(on_white(p).resize((32, 32), Image.BOX)) for p in paths])
+        labels = numpy.array([CATEGORIES.index(p.split("/")[-2]) for p in paths], numpy.uint8)
+        return images, labels, numpy.hstack([labels[:, None], images.transpose(0, 3, 1, 2).reshape(len(paths), -1)]).tobytes()
+
+    def test_cifar_tells_the_category_of_an_icon_as_exactly_as_can_be(self):
+        parts = [self.cifar(size) for size in (24, 32, 48)]
+        images, labels = (numpy.concatenate([part[i] for part in parts]) for i in (0, 1))
+        test, answers, test_file = self.cifar(256)
+        for name, data in (("test_batch", test_file), *((f"data_batch_{i}", part[2]) for i, part in enumerate(parts, 1))):
+            with open(f"{self.folder}/{name}.bin", "wb") as f:
+                f.write(data)
+        with open(f"{self.folder}/batches.meta.txt", "w") as f:
+            f.write("\n".join(CATEGORIES) + "\n\n")
+        text = self.run_example("cifar10.py", self.folder, "--picture", self.picture)
+        self.report("cifar10.py", text)
+        near = nearest(images.reshape(len(images), -1), test.reshape(len(test), -1), 6)
+        right = (labels[near[:, 0]] == answers).mean()
+        self.assertGreater(right, 0.5)  # of ten
+        at_100, at_10000 = self.accuracies(text)
+        self.assertAlmostEqual(at_100, right, delta=0.01)
+        self.assertAlmostEqual(at_10000, right, delta=0.005)
+        shown = tiles(self.picture, 96)[:, :, 1::3, 1::3]
+        self.assertEqual(shown.shape[:2], (6, 6))
+        for row, query in zip(shown, range(0, len(test), len(test) // 6)):
+            numpy.testing.assert_array_equal(row[0, 1:-1, 1:-1], test[query, 1:-1, 1:-1])
+            for tile in row[1:]:
+                self.assertTrue((images[near[query]] == tile).all(axis=(1, 2, 3)).any())
+
+    def test_cifar_says_which_files_it_wants(self):
+        self.assertIn("data_batch_1.bin", self.run_example("cifar10.py", self.folder, check=2))
 
 
 if __name__ == "__main__":
