@@ -19,7 +19,9 @@ import cluster
 
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "client", "python"))
 sys.path.insert(0, PACKAGE)
+sys.path.insert(1, os.path.join(PACKAGE, "examples"))
 import grove  # noqa: E402  (after the path)
+import image_hashes  # noqa: E402
 
 ICONS = "/usr/share/icons/gnome"  # the same in several sizes, by category
 CATEGORIES = ["actions", "animations", "apps", "categories", "devices", "emblems", "emotes", "mimetypes", "places", "status"]
@@ -46,14 +48,16 @@ def tiles(path, size=TILE):
     return numpy.stack([pixels[y:y + size, x:x + size] for y, x in corner]).reshape(height, width, size, size, 3)
 
 
-def icons(size):
-    """Paths of the icons of that size that are not links."""
-    return [p for p in sorted(glob.glob(f"{ICONS}/{size}x{size}/*/*.png")) if not os.path.islink(p)]
+def icons(folder):
+    """Paths of the icons of folders like 48x48 that are not links."""
+    return [p for p in sorted(glob.glob(f"{ICONS}/{folder}/*/*.png")) if not os.path.islink(p)]
 
 
 def on_white(path):
     icon = Image.open(path).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", icon.size, "white"), icon).convert("RGB")
+    white = Image.new("RGB", icon.size, "white")
+    white.paste(icon, (0, 0), icon)
+    return white
 
 
 class Examples(unittest.TestCase):
@@ -138,7 +142,7 @@ class Examples(unittest.TestCase):
 
     def cifar(self, size):
         """Icons in the format of CIFAR-10: images uint8 [n x 32 x 32 x 3], labels, and the bytes of the file."""
-        paths = icons(size)
+        paths = icons(f"{size}x{size}")
         images = numpy.stack([numpy.asarray(on_white(p).resize((32, 32), Image.BOX)) for p in paths])
         labels = numpy.array([CATEGORIES.index(p.split("/")[-2]) for p in paths], numpy.uint8)
         return images, labels, numpy.hstack([labels[:, None], images.transpose(0, 3, 1, 2).reshape(len(paths), -1)]).tobytes()
@@ -169,6 +173,87 @@ class Examples(unittest.TestCase):
 
     def test_cifar_says_which_files_it_wants(self):
         self.assertIn("data_batch_1.bin", self.run_example("cifar10.py", self.folder, check=2))
+
+    # ---- perceptual hashes ----
+
+    def noise(self, width, height):
+        random = numpy.random.default_rng(cluster.SEED)
+        return Image.fromarray(random.integers(0, 256, (height, width, 3), numpy.uint8))
+
+    def text_of(self, bits):
+        return "".join(map(str, bits))
+
+    def test_average_and_difference_hash_are_as_defined(self):
+        left = Image.new("L", (64, 32), 0)
+        left.paste(255, (0, 0, 32, 32))
+        self.assertEqual(self.text_of(image_hashes.average_hash(left)), "11110000" * 8)
+        rising = Image.fromarray(numpy.tile(numpy.arange(0, 250, 2, dtype=numpy.uint8), (50, 1)))
+        self.assertEqual(self.text_of(image_hashes.difference_hash(rising)), "1" * 64)
+        self.assertEqual(self.text_of(image_hashes.difference_hash(rising.rotate(180))), "0" * 64)
+
+    def test_perceptual_hash_is_the_sign_of_the_slow_waves_about_their_median(self):
+        pixels = numpy.asarray(self.noise(90, 70).convert("L").resize((32, 32), Image.LANCZOS)).astype(float)
+        wave = numpy.cos(numpy.pi / 32 * (numpy.arange(32) + 0.5) * numpy.arange(8)[:, None])
+        waves = (wave @ pixels @ wave.T).ravel()
+        middle = numpy.sort(waves)[31:33].mean()
+        self.assertEqual(image_hashes.perceptual_hash(self.noise(90, 70)).tolist(), (waves > middle).astype(int).tolist())
+
+    def test_wavelet_hash_is_the_low_band_of_a_haar_transform(self):
+        band = numpy.asarray(self.noise(100, 70).convert("L").resize((64, 64), Image.LANCZOS)) / 255
+        band -= band.mean()
+        while len(band) > 8:
+            band = (band[0::2] + band[1::2]) / 2 ** 0.5
+            band = (band[:, 0::2] + band[:, 1::2]) / 2 ** 0.5
+        self.assertEqual(image_hashes.wavelet_hash(self.noise(100, 70)).tolist(), (band > numpy.median(band)).astype(int).ravel().tolist())
+
+    def test_colour_hash_is_as_defined(self):
+        def of(*colours):
+            image = Image.new("RGB", (8 * len(colours), 8))
+            for i, colour in enumerate(colours):
+                image.paste(colour, (8 * i, 0, 8 * i + 8, 8))
+            return self.text_of(image_hashes.colour_hash(image))
+
+        def bits(**places):
+            return "".join(places.get(f"at{i}", "000") for i in range(14))
+        black, white, red, green, faint_blue = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (128, 128, 255)
+        self.assertEqual(of(black), bits(at0="111"))
+        self.assertEqual(of(white), bits(at1="111"))
+        self.assertEqual(of(red), bits(at8="111"))
+        self.assertEqual(of(black, green), bits(at0="110", at10="111"))  # a half is 4 of 8, and 4 is written 110
+        self.assertEqual(of(black, black, black, white, red, faint_blue, red, red), bits(at0="011", at1="001", at6="010", at8="110"))
+
+    def test_similar_images_have_the_exact_distances_for_every_hash(self):
+        text = self.run_example("similar_images.py", ICONS, "--query", "256x256/devices/camera-photo.png", "--picture", self.picture)
+        self.report("similar_images.py", text)
+        opened = {path: on_white(path) for path in icons("*")}
+        paths, images = zip(*[(path, image) for path, image in opened.items() if min(image.size) >= 32])
+        for name, bits in (("average", 64), ("difference", 64), ("perceptual", 64), ("wavelet", 64), ("colour", 42)):
+            self.assertIn(f"{name}: {bits} bits, of {len(paths)} lists of 9 neighbours {len(paths)} have the exact distances", text)
+            self.assertIn(f"{name}: {bits} bits, with exact search {len(paths)}\n", text)
+        shown = tiles(self.picture)
+        self.assertEqual(shown.shape[:2], (5, 10))
+        tile = {path: self.tile_of(image) for path, image in zip(paths, images)}
+        query = paths.index(f"{ICONS}/256x256/devices/camera-photo.png")
+        for row, hash_of in zip(shown, image_hashes.HASHES.values()):
+            hashes = numpy.array([hash_of(image) for image in images])
+            distances = (hashes != hashes[query]).sum(axis=1)
+            last = numpy.sort(distances)[8]
+            numpy.testing.assert_array_equal(row[1], tile[paths[query]])
+            seen = [[i for i in range(len(paths)) if distances[i] <= last and numpy.array_equal(tile[paths[i]], found)] for found in row[1:]]
+            self.assertTrue(all(seen))
+            self.assertEqual(sorted(min(distances[i] for i in same) for same in seen), sorted(distances)[:9])
+
+    def tile_of(self, image):
+        width, height = (round(TILE * side / max(image.size)) for side in image.size)
+        tile = numpy.full((TILE, TILE, 3), 255, numpy.uint8)
+        resized = image.resize((width, height), Image.LANCZOS if max(image.size) > TILE else Image.NEAREST)
+        top, left = (TILE - height) // 2, (TILE - width) // 2
+        tile[top:top + height, left:left + width] = numpy.asarray(resized)
+        return tile
+
+    def test_similar_images_says_what_is_missing(self):
+        self.assertIn("no image of 32 pixels", self.run_example("similar_images.py", self.folder, check=2))
+        self.assertIn("none of the images", self.run_example("similar_images.py", ICONS, "--query", "x.png", check=2))
 
 
 if __name__ == "__main__":
