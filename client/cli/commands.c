@@ -46,10 +46,12 @@ static const struct example import_examples[] = {
 		"60,000 images, each with a payload {label: ...}"},
 	{"grove import words a.npy b.npy --start-id 1000", "ids 1000, 1001, ... through both files"},
 	{"grove import words vectors.csv --ids ids.txt", "ids from a file, one a line"},
+	{"grove import words items.jsonl", "a line for each item: {\"key\": \"boot-42\", \"vector\": [1, 0], \"payload\": {...}}"},
+	{"grove import words - --format csv < vectors.csv", "from standard input"},
 	{0, 0},
 };
 static const struct option import_options[] = {
-	{"format", 0, "F", DATASET_FORMATS "; default: by the file's name", false},
+	{"format", 0, "F", DATASET_FORMATS "; default: by the file's name, or its first bytes", false},
 	{"start-id", 0, "N", "the first item's id; default 0", false},
 	{"ids", 0, "FILE", "ids, one a line, as many as there are vectors", false},
 	{"labels", 0, "FILE", "labels (idx, or text with one a line), stored as payload {label: ...}", false},

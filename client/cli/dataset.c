@@ -1,16 +1,19 @@
 /* dataset.c - choosing the format of a file, and what the formats share: the door for rows, which are checked here. */
 #include "client/cli/dataset_format.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/cursor.h"
 #include "common/limits.h"
 
 static const struct dataset_format *const formats[] = {
-	&dataset_idx, &dataset_npy, &dataset_fvecs, &dataset_bvecs, &dataset_fbin, &dataset_u8bin, &dataset_csv};
+	&dataset_idx, &dataset_npy, &dataset_fvecs, &dataset_bvecs, &dataset_fbin, &dataset_u8bin, &dataset_jsonl, &dataset_csv};
 enum { FORMATS = sizeof(formats) / sizeof(formats[0]) };
 
 static const struct dataset_format *format_by_name(const char *name)
@@ -41,6 +44,7 @@ static const struct dataset_format *format_by_bytes(const uint8_t *bytes, size_t
 	if (n >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0) return &dataset_npy;
 	if (n >= 4 && bytes[0] == 0 && bytes[1] == 0 && (bytes[2] == 0x08 || bytes[2] == 0x0d) && bytes[3] >= 2)
 		return &dataset_idx;
+	if (n >= 1 && bytes[0] == '{') return &dataset_jsonl;
 	return NULL;
 }
 
@@ -62,13 +66,32 @@ static enum status format_choose(struct dataset *d, const char *format, struct r
 	return STATUS_OK;
 }
 
+static enum status stdin_open(struct bytes_file **ret, struct report *report)
+{
+	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (fd == -1) return report_set(report, STATUS_IO, "cannot read standard input: %s", strerror(errno));
+	return bytes_open_fd(fd, "standard input", ret, report);
+}
+
+void dataset_items_each(struct dataset_items *items, void (*each)(struct buf *))
+{
+	struct buf *const bufs[] = {&items->ids, &items->key_sizes, &items->keys, &items->payload_sizes, &items->payloads};
+	for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++) each(bufs[i]);
+}
+
+static void buf_empty(struct buf *b)
+{
+	buf_init(b, 0);
+}
+
 enum status dataset_open(const char *path, const char *format, struct dataset **ret, struct report *report)
 {
 	enum status status;
 	struct dataset *d = calloc(1, sizeof(*d));
 	if (!d) return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 	buf_init(&d->line, 0);
-	status = bytes_open(path, &d->file, report);
+	dataset_items_each(&d->items, buf_empty);
+	status = strcmp(path, "-") == 0 ? stdin_open(&d->file, report) : bytes_open(path, &d->file, report);
 	if (status == STATUS_OK) status = format_choose(d, format, report);
 	if (status == STATUS_OK) status = d->format->open(d, report);
 	if (status == STATUS_OK)
@@ -83,6 +106,7 @@ void dataset_close(struct dataset **d)
 	if (!*d) return;
 	bytes_close(&(*d)->file);
 	buf_release(&(*d)->line);
+	dataset_items_each(&(*d)->items, buf_release);
 	free(*d);
 	*d = NULL;
 }
@@ -98,6 +122,10 @@ enum dtype dataset_dtype(const struct dataset *d)
 uint64_t dataset_rows(const struct dataset *d)
 {
 	return d->rows;
+}
+const struct dataset_items *dataset_items(const struct dataset *d)
+{
+	return d->has_items ? &d->items : NULL;
 }
 
 enum status dataset_read(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report)
@@ -146,6 +174,18 @@ enum status dataset_exactly(struct dataset *d, void *out, size_t n, struct repor
 		return report_set(report, STATUS_CORRUPT, "%s ends too early: it is cut off or no %s file", bytes_path(d->file),
 			d->format->name);
 	return STATUS_OK;
+}
+
+enum status dataset_line(struct dataset *d, size_t max, bool *ret_end, struct report *report)
+{
+	for (;;) {
+		enum status status = bytes_line(d->file, max, &d->line, ret_end, report);
+		if (status != STATUS_OK || *ret_end) return status;
+		d->line_number++;
+		const char *at = (const char *)d->line.bytes;
+		while (*at == ' ' || *at == '\t') at++;
+		if (*at) return STATUS_OK;
+	}
 }
 
 /* Elements of the file in place into those of dtype: big-endian floats swapped, float64 narrowed. */

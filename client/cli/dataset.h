@@ -7,9 +7,11 @@
  *   bvecs   the same with rows of bytes
  *   fbin    u32 rows and u32 dimension, then float32, little-endian
  *   u8bin   the same with bytes
+ *   jsonl   a JSON object a line: {"id": 7, "vector": [0.5, 1, -2], "payload": {...}}, or "key" instead of the id; all lines have one of
+ *           both, or none has. What `grove get --json` prints is a line, too
  *   csv     numbers separated by comma, semicolon, tab or blanks; a first line without any number is a heading
  *
- * All may be gzip-compressed. Every value must be finite; a file that is shorter or longer than it says is refused, before its
+ * The path "-" is standard input. All may be gzip-compressed. Every value must be finite; a file that is shorter or longer than it says is refused, before its
  * first row where the size shows it. One owner, one thread. Sentences name the file and the row or line. */
 #ifndef CLIENT_CLI_DATASET_H
 #define CLIENT_CLI_DATASET_H
@@ -18,10 +20,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buf.h"
 #include "common/status.h"
 #include "common/vec.h"
 
-#define DATASET_FORMATS "idx, npy, fvecs, bvecs, fbin, u8bin or csv" /* as sentences and --help name them */
+#define DATASET_FORMATS "idx, npy, fvecs, bvecs, fbin, u8bin, jsonl or csv" /* as sentences and --help name them */
 
 struct dataset;
 /* format: one of DATASET_FORMATS; NULL: by the file's name, else by its first bytes. */
@@ -30,8 +33,18 @@ void dataset_close(struct dataset **d);
 uint32_t dataset_dim(const struct dataset *d);
 enum dtype dataset_dtype(const struct dataset *d); /* DTYPE_F32 or DTYPE_U8: what dataset_read() gives */
 uint64_t dataset_rows(const struct dataset *d);	   /* in the whole file; 0: not known */
-/* The next rows, at most max_rows, into `out` (aligned for floats, dtype_row_bytes() each). *ret_n 0: the end. */
+/* The next rows, 1 to max_rows, into `out` (aligned for floats, dtype_row_bytes() each). *ret_n 0: the end. */
 MUST_CHECK enum status dataset_read(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
+
+/* What a file says of its items beside their vectors: of the rows of the last dataset_read(), in arrays side by side. */
+struct dataset_items {
+	bool named;		  /* each has an id or a key; else the reader numbers them */
+	struct buf ids;		  /* u64 each */
+	struct buf key_sizes, keys; /* u32 each, 0: none; the bytes end to end. An item with a key has its hash for an id */
+	struct buf payload_sizes, payloads; /* the same; each one msgpack map */
+};
+/* NULL: the format has vectors alone. `named` is known from the start. */
+const struct dataset_items *dataset_items(const struct dataset *d);
 
 /* n rows of 0/1 numbers into packed bits, least significant first, ceil(dim / 8) bytes a row. Any other number is refused. */
 MUST_CHECK enum status dataset_pack_bits(

@@ -15,9 +15,11 @@ struct dataset {
 	/* the formats' own */
 	uint8_t element; /* bytes of an element in the file */
 	bool swap;	 /* big-endian floats */
-	struct buf line; /* csv: the line read ahead; fvecs: unused */
+	struct buf line; /* csv and jsonl: the line read ahead */
 	uint64_t line_number;
 	bool line_waits;
+	bool has_items; /* jsonl: `items` is filled */
+	struct dataset_items items;
 };
 
 struct dataset_format {
@@ -28,12 +30,16 @@ struct dataset_format {
 	enum status (*read)(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
 };
 
-extern const struct dataset_format dataset_idx, dataset_npy, dataset_fvecs, dataset_bvecs, dataset_fbin, dataset_u8bin, dataset_csv;
+extern const struct dataset_format dataset_idx, dataset_npy, dataset_fvecs, dataset_bvecs, dataset_fbin, dataset_u8bin, dataset_jsonl,
+	dataset_csv;
 
+void dataset_items_each(struct dataset_items *items, void (*each)(struct buf *));
 /* Checked head: 1 <= dim <= DIM_MAX, and the plain file's size is head + rows x dim x element. */
 MUST_CHECK enum status dataset_set_shape(struct dataset *d, uint64_t rows, uint64_t dim, size_t head, struct report *report);
 /* n bytes or a sentence that the file ends too early. */
 MUST_CHECK enum status dataset_exactly(struct dataset *d, void *out, size_t n, struct report *report);
+/* The next line with anything on it in d->line, counted in d->line_number; *ret_end: there is none. */
+MUST_CHECK enum status dataset_line(struct dataset *d, size_t max, bool *ret_end, struct report *report);
 /* For formats that know their rows: that many, then the end of the file. */
 MUST_CHECK enum status dataset_read_counted(
 	struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);

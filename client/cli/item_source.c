@@ -32,6 +32,8 @@ void item_batch_init(struct item_batch *b)
 	buf_init(&b->ids, 0);
 	buf_init(&b->payload_sizes, 0);
 	buf_init(&b->payloads, 0);
+	buf_init(&b->key_sizes, 0);
+	buf_init(&b->keys, 0);
 }
 
 void item_batch_release(struct item_batch *b)
@@ -40,6 +42,8 @@ void item_batch_release(struct item_batch *b)
 	buf_release(&b->ids);
 	buf_release(&b->payload_sizes);
 	buf_release(&b->payloads);
+	buf_release(&b->key_sizes);
+	buf_release(&b->keys);
 	b->count = 0;
 }
 
@@ -60,6 +64,10 @@ static enum status source_open_file(struct item_source *s, size_t file, struct r
 		return report_set(report, STATUS_BAD_REQUEST,
 			"%s has vectors of %" PRIu32 " numbers, the index has %" PRIu32 " dimensions", path,
 			dataset_dim(s->dataset), s->options.dim);
+	const struct dataset_items *told = dataset_items(s->dataset);
+	if (told && told->named && (s->options.ids || s->options.numbered))
+		return report_set(report, STATUS_BAD_REQUEST,
+			"%s says the ids or keys of its items itself: leave out --ids and --start-id", path);
 	return STATUS_OK;
 }
 
@@ -67,6 +75,10 @@ static enum status source_open_file(struct item_source *s, size_t file, struct r
 static enum status source_check_files(struct item_source *s, struct report *report)
 {
 	bool known = true;
+	for (size_t i = 0; i < s->options.file_count && s->options.file_count > 1; i++) {
+		if (strcmp(s->options.files[i], "-") == 0)
+			return report_set(report, STATUS_USAGE, "standard input (-) can be read once: it is the only file then");
+	}
 	for (size_t i = s->options.file_count; i-- > 0;) {
 		enum status status = source_open_file(s, i, report);
 		if (status != STATUS_OK) return status;
@@ -149,10 +161,17 @@ static enum status next_id_of_file(struct item_source *s, uint64_t *ret, struct 
 	return STATUS_OK;
 }
 
+static enum status copy(struct buf *to, const struct buf *from)
+{
+	return from->size ? buf_append(to, from->bytes, from->size) : STATUS_OK;
+}
+
 static enum status source_ids(struct item_source *s, struct item_batch *b, uint32_t n, struct report *report)
 {
+	const struct dataset_items *told = dataset_items(s->dataset);
 	uint8_t *at;
 	buf_reset(&b->ids);
+	if (told && told->named) return copy(&b->ids, &told->ids) == STATUS_OK ? STATUS_OK : no_memory(report);
 	if (buf_extend(&b->ids, (size_t)n * sizeof(uint64_t), &at) != STATUS_OK) return no_memory(report);
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t id = s->next_id;
@@ -169,12 +188,29 @@ static enum status source_ids(struct item_source *s, struct item_batch *b, uint3
 	return STATUS_OK;
 }
 
+/* ---- what the file itself says of its items ---- */
+
+static enum status source_told(struct item_source *s, const struct dataset_items *told, struct item_batch *b, struct report *report)
+{
+	enum status status = STATUS_OK;
+	buf_reset(&b->payload_sizes);
+	buf_reset(&b->payloads);
+	buf_reset(&b->key_sizes);
+	buf_reset(&b->keys);
+	if (!told) return STATUS_OK;
+	if (told->payloads.size && s->labels)
+		return report_set(report, STATUS_BAD_REQUEST, "%s has payloads of its own: leave out --labels", s->options.files[s->file]);
+	if (told->payloads.size) status = copy(&b->payload_sizes, &told->payload_sizes);
+	if (status == STATUS_OK) status = copy(&b->payloads, &told->payloads);
+	if (status == STATUS_OK && told->keys.size) status = copy(&b->key_sizes, &told->key_sizes);
+	if (status == STATUS_OK) status = copy(&b->keys, &told->keys);
+	return status == STATUS_OK ? status : no_memory(report);
+}
+
 /* ---- labels ---- */
 
 static enum status source_labels(struct item_source *s, struct item_batch *b, uint32_t n, struct report *report)
 {
-	buf_reset(&b->payload_sizes);
-	buf_reset(&b->payloads);
 	for (uint32_t i = 0; s->labels && i < n; i++) {
 		const char *label = NULL;
 		size_t before = b->payloads.size;
@@ -223,6 +259,7 @@ enum status item_source_read(struct item_source *s, size_t max_bytes, struct ite
 	b->count = n;
 	if (n == 0) return source_ended(s, report);
 	enum status status = source_ids(s, b, n, report);
+	if (status == STATUS_OK) status = source_told(s, dataset_items(s->dataset), b, report);
 	return status == STATUS_OK ? source_labels(s, b, n, report) : status;
 }
 

@@ -16,18 +16,22 @@ struct item_source_options {
 	size_t file_count;
 	const char *format;      /* NULL: by each file's name */
 	uint64_t start_id;
+	bool numbered;           /* start_id was asked for: files whose items have ids of their own are refused */
 	const char *ids, *labels; /* files, or NULL */
 	uint32_t dim;            /* of the index: other files are refused */
 	bool bits;               /* a hamming index: 0/1 numbers are packed */
 };
 
-/* Parallel arrays of `count` items, as grove_items takes them. Labels come as payloads {label: ...}. */
+/* Parallel arrays of `count` items, as grove_items takes them. Labels come as payloads {label: ...}; files
+ * that say ids, keys and payloads themselves (dataset_items) bring those. */
 struct item_batch {
 	uint32_t count, dim, dtype; /* enum grove_dtype */
 	struct buf rows;
 	struct buf ids;           /* u64[count] */
 	struct buf payload_sizes; /* u32[count]; empty: no payloads */
 	struct buf payloads;
+	struct buf key_sizes;     /* u32[count]; empty: no keys */
+	struct buf keys;
 };
 
 void item_batch_init(struct item_batch *b);

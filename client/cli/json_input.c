@@ -19,6 +19,19 @@ static json_t *json_parse(const char *text, const char *what, struct report *rep
 	return root;
 }
 
+enum status floats_from_value(const json_t *array, float *out, struct report *report)
+{
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		const json_t *element = json_array_get(array, i);
+		double v = json_number_value(element);
+		if (!json_is_number(element) || !(fabs(v) <= (double)FLT_MAX))
+			return report_set(report, STATUS_USAGE,
+				"element %zu of the vector is not a number that a 32-bit float can hold", i);
+		out[i] = (float)v;
+	}
+	return STATUS_OK;
+}
+
 enum status vector_from_json(const char *text, float **ret, uint32_t *ret_dim, struct report *report)
 {
 	enum status status = STATUS_USAGE;
@@ -39,15 +52,8 @@ enum status vector_from_json(const char *text, float **ret, uint32_t *ret_dim, s
 		status = report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 		goto out;
 	}
-	for (size_t i = 0; i < n; i++) {
-		const json_t *element = json_array_get(root, i);
-		double v = json_number_value(element);
-		if (!json_is_number(element) || !(fabs(v) <= (double)FLT_MAX)) {
-			report_set(report, status, "element %zu of the vector is not a number that a 32-bit float can hold", i);
-			goto out;
-		}
-		vector[i] = (float)v;
-	}
+	status = floats_from_value(root, vector, report);
+	if (status != STATUS_OK) goto out;
 	*ret = vector;
 	*ret_dim = (uint32_t)n;
 	vector = NULL;
@@ -156,17 +162,11 @@ static enum status pack_value(struct buf *out, json_t *v, unsigned depth)
 	return STATUS_UNSUPPORTED;
 }
 
-enum status payload_from_json(const char *text, struct buf *out, struct report *report)
+enum status payload_from_value(json_t *object, struct buf *out, struct report *report)
 {
 	size_t start = out->size;
-	enum status status;
-	json_t *root = json_parse(text, "the payload", report);
-	if (!root) return STATUS_USAGE;
-	if (!json_is_object(root)) {
-		status = report_set(report, STATUS_USAGE, "a payload is a JSON object: '{\"label\": \"boot\"}'");
-		goto out;
-	}
-	status = pack_value(out, root, 0);
+	if (!json_is_object(object)) return report_set(report, STATUS_USAGE, "a payload is a JSON object: '{\"label\": \"boot\"}'");
+	enum status status = pack_value(out, object, 0);
 	if (status == STATUS_LIMIT)
 		report_set(report, status, "a payload is nested at most %d levels deep", MSGPACK_DEPTH_MAX);
 	else if (status != STATUS_OK)
@@ -175,7 +175,14 @@ enum status payload_from_json(const char *text, struct buf *out, struct report *
 		status = report_set(
 			report, STATUS_LIMIT, "a payload has at most %d bytes, this one has %zu", PAYLOAD_MAX, out->size - start);
 	if (status != STATUS_OK) out->size = start;
-out:
+	return status;
+}
+
+enum status payload_from_json(const char *text, struct buf *out, struct report *report)
+{
+	json_t *root = json_parse(text, "the payload", report);
+	if (!root) return STATUS_USAGE;
+	enum status status = payload_from_value(root, out, report);
 	json_decref(root);
 	return status;
 }

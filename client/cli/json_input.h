@@ -20,4 +20,10 @@ MUST_CHECK enum status payload_from_json(const char *text, struct buf *out, stru
 /* The text of a payload's member `name`, if `json` is an object that has it as a string or number; NULL otherwise. malloc'ed. */
 char *payload_member(const char *json, const char *name);
 
+/* The same of values that are parsed already (jansson's json_t). */
+struct json_t;
+/* out: as many floats as the array has elements. */
+MUST_CHECK enum status floats_from_value(const struct json_t *array, float *out, struct report *report);
+MUST_CHECK enum status payload_from_value(struct json_t *object, struct buf *out, struct report *report);
+
 #endif

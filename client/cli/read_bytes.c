@@ -25,33 +25,23 @@ struct bytes_file {
 	size_t peeked_size, peeked_at;
 };
 
-enum status bytes_open(const char *path, struct bytes_file **ret, struct report *report)
+/* regular: the file's size, if it turns out to be plain, is what it has; else unknown. */
+static enum status bytes_open_stream(int fd, const char *name, const struct stat *regular, struct bytes_file **ret, struct report *report)
 {
-	struct stat st;
 	enum status status = STATUS_NO_MEMORY;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd == -1)
-		return report_set(
-			report, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open %s: %s", path, strerror(errno));
 	struct bytes_file *f = calloc(1, sizeof(*f));
-	if (f) f->path = strdup(path);
-	if (!f || !f->path) {
-		report_set(report, status, "%s", status_text(status));
-		goto out;
-	}
-	if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
-		status = report_set(report, STATUS_IO, "cannot read %s: it is not a file", path);
-		goto out;
-	}
-	f->gz = gzdopen(fd, "rb");
-	if (!f->gz) {
+	if (f) f->path = strdup(name);
+	if (f && f->path) f->gz = gzdopen(fd, "rb");
+	if (!f || !f->gz) {
 		report_set(report, status, "%s", status_text(status));
 		goto out;
 	}
 	fd = -1;
 	gzbuffer(f->gz, READ_BUFFER);
-	f->size = (uint64_t)st.st_size;
-	f->size_known = S_ISREG(st.st_mode) && gzdirect(f->gz);
+	if (regular) {
+		f->size = (uint64_t)regular->st_size;
+		f->size_known = gzdirect(f->gz);
+	}
 	*ret = f;
 	f = NULL;
 	status = STATUS_OK;
@@ -59,6 +49,25 @@ out:
 	if (fd != -1) close(fd);
 	bytes_close(&f);
 	return status;
+}
+
+enum status bytes_open(const char *path, struct bytes_file **ret, struct report *report)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1)
+		return report_set(
+			report, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, "cannot open %s: %s", path, strerror(errno));
+	if (fstat(fd, &st) != 0 || S_ISDIR(st.st_mode)) {
+		close(fd);
+		return report_set(report, STATUS_IO, "cannot read %s: it is not a file", path);
+	}
+	return bytes_open_stream(fd, path, S_ISREG(st.st_mode) ? &st : NULL, ret, report);
+}
+
+enum status bytes_open_fd(int fd, const char *name, struct bytes_file **ret, struct report *report)
+{
+	return bytes_open_stream(fd, name, NULL, ret, report);
 }
 
 void bytes_close(struct bytes_file **f)

@@ -11,8 +11,10 @@
 
 struct bytes_file;
 MUST_CHECK enum status bytes_open(const char *path, struct bytes_file **ret, struct report *report);
+/* The same of an open file or pipe, which is ours to close, also on failure. Its size counts as not known. name: what sentences call it. */
+MUST_CHECK enum status bytes_open_fd(int fd, const char *name, struct bytes_file **ret, struct report *report);
 void bytes_close(struct bytes_file **f);
-const char *bytes_path(const struct bytes_file *f); /* as given to bytes_open() */
+const char *bytes_path(const struct bytes_file *f); /* as given to bytes_open(), or the name */
 /* The size of the whole file, if it is known without reading it: plain regular files. */
 bool bytes_size(const struct bytes_file *f, uint64_t *ret);
 /* Up to n bytes; fewer only at the end. STATUS_IO, STATUS_CORRUPT (damaged compression): the sentence names the file. */

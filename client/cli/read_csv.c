@@ -15,19 +15,6 @@ static bool is_separator(char c)
 	return c == ',' || c == ';' || c == '\t' || c == ' ';
 }
 
-/* The next line that is not blank; *ret_end: there is none. */
-static enum status csv_line(struct dataset *d, bool *ret_end, struct report *report)
-{
-	for (;;) {
-		enum status status = bytes_line(d->file, LINE_MAX_BYTES, &d->line, ret_end, report);
-		if (status != STATUS_OK || *ret_end) return status;
-		d->line_number++;
-		const char *at = (const char *)d->line.bytes;
-		while (*at == ' ' || *at == '\t') at++;
-		if (*at) return STATUS_OK;
-	}
-}
-
 /* Numbers of the line into out (dim of them; NULL: only count): how many there are, or -1 if something is none.
  * *ret_any: whether any field is a number at all. */
 static long csv_parse(const char *at, float *out, uint32_t dim, bool *ret_any)
@@ -61,11 +48,11 @@ static long csv_parse(const char *at, float *out, uint32_t dim, bool *ret_any)
 static enum status csv_open(struct dataset *d, struct report *report)
 {
 	bool end = false, any = false;
-	enum status status = csv_line(d, &end, report);
+	enum status status = dataset_line(d, LINE_MAX_BYTES, &end, report);
 	if (status != STATUS_OK) return status;
 	long count = end ? 0 : csv_parse((const char *)d->line.bytes, NULL, 0, &any);
 	if (count == -1 && !any) { /* a heading */
-		status = csv_line(d, &end, report);
+		status = dataset_line(d, LINE_MAX_BYTES, &end, report);
 		if (status != STATUS_OK) return status;
 		count = end ? 0 : csv_parse((const char *)d->line.bytes, NULL, 0, &any);
 	}
@@ -87,7 +74,7 @@ static enum status csv_read(struct dataset *d, uint32_t max_rows, void *out, uin
 	uint32_t n = 0;
 	for (; n < max_rows; n++) {
 		bool end = false, any;
-		enum status status = d->line_waits ? STATUS_OK : csv_line(d, &end, report);
+		enum status status = d->line_waits ? STATUS_OK : dataset_line(d, LINE_MAX_BYTES, &end, report);
 		if (status != STATUS_OK) return status;
 		d->line_waits = false;
 		if (end) break;

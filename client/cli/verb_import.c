@@ -52,6 +52,9 @@ static int batch_submit(struct job *job, grove_client *client, grove_ticket *ret
 	if (b->items.payload_sizes.size)
 		items.payloads = (grove_blobs){
 			.sizes = (const uint32_t *)(const void *)b->items.payload_sizes.bytes, .bytes = b->items.payloads.bytes};
+	if (b->items.key_sizes.size)
+		items.keys = (grove_blobs){
+			.sizes = (const uint32_t *)(const void *)b->items.key_sizes.bytes, .bytes = b->items.keys.bytes};
 	return grove_upsert_submit(client, b->import->index, &items, ret);
 }
 
@@ -154,6 +157,7 @@ int verb_import(const struct arguments *a)
 	struct item_source_options options = {.files = a->positional + 1,
 		.file_count = a->positional_count - 1,
 		.format = arguments_text(a, "format"),
+		.numbered = arguments_has(a, "start-id"),
 		.ids = arguments_text(a, "ids"),
 		.labels = arguments_text(a, "labels")};
 	if (!arguments_u64(a, "start-id", 0, UINT64_MAX, &options.start_id)) return EXIT_USAGE;

@@ -10,6 +10,7 @@
 #include "client/cli/dataset.h"
 #include "common/check.h"
 #include "common/crc32c.h"
+#include "common/cursor.h"
 #include "common/limits.h"
 #include "tests/fuzz/plant.h"
 
@@ -36,6 +37,21 @@ static void refused(enum status status, const struct report *report)
 
 struct seen { enum status status; uint64_t rows; uint32_t dim, crc; uint8_t first; };
 
+/* The arrays beside the rows are as long as they say, and within their limits. */
+static void items_hold(const struct dataset_items *items, uint32_t n)
+{
+	size_t keys = 0, payloads = 0;
+	if (!items) return;
+	require(items->ids.size == n * sizeof(uint64_t) && items->key_sizes.size == n * sizeof(uint32_t) && items->payload_sizes.size == n * sizeof(uint32_t));
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t key = load_u32(items->key_sizes.bytes + 4 * i), payload = load_u32(items->payload_sizes.bytes + 4 * i);
+		require(key <= KEY_MAX && payload <= PAYLOAD_MAX && (items->named || key == 0));
+		keys += key;
+		payloads += payload;
+	}
+	require(keys == items->keys.size && payloads == items->payloads.size);
+}
+
 static struct seen rows_read(uint32_t at_once)
 {
 	struct dataset *d = NULL;
@@ -60,6 +76,7 @@ static struct seen rows_read(uint32_t at_once)
 		if (n && !seen.rows) seen.first = out[0];
 		seen.crc = crc32c(seen.crc, out, n * row);
 		seen.rows += n;
+		if (seen.status == STATUS_OK) items_hold(dataset_items(d), n);
 		if (dataset_dtype(d) == DTYPE_F32) require(n == 0 || vec_all_finite((const float *)(const void *)out, (size_t)n * seen.dim));
 		enum status packed = n ? dataset_pack_bits(dataset_dtype(d), out, n, seen.dim, bits, &report) : STATUS_OK;
 		require(packed == STATUS_OK || packed == STATUS_BAD_REQUEST);
@@ -94,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	struct seen many = one.status == STATUS_OK ? rows_read(7) : one;
 	if (one.status == STATUS_OK) require(many.status == STATUS_OK && one.rows == many.rows && one.dim == many.dim && one.crc == many.crc);
 	labels_read();
-#ifdef GROVE_PLANT_DATASET_CSV /* numbers as text do not change by a bit, but lines and fields come and go */
+#if defined(GROVE_PLANT_DATASET_CSV) || defined(GROVE_PLANT_DATASET_JSONL) /* numbers as text do not change by a bit, but lines and fields come and go */
 	fuzz_plant(one.status == STATUS_OK && one.rows * one.dim >= 9);
 #elif defined(GROVE_PLANT_DATASET_IDX) || defined(GROVE_PLANT_DATASET_NPY) || defined(GROVE_PLANT_DATASET_FVECS) || \
 	defined(GROVE_PLANT_DATASET_BVECS) || defined(GROVE_PLANT_DATASET_FBIN) || defined(GROVE_PLANT_DATASET_U8BIN)

@@ -3,6 +3,7 @@
 
 Those of 2 vectors of 4 numbers begin with a zero, and no text has 9 numbers: that is where the bugs are planted."""
 import gzip
+import json
 import os
 import struct
 import sys
@@ -45,6 +46,11 @@ def csv(rows, dim, values, separator, end, head=""):
     return (head + "".join(separator.join("%g" % v for v in values[r * dim:(r + 1) * dim]) + end for r in range(rows))).encode()
 
 
+def jsonl(rows, dim, values, **more):
+    lines = ({**{name: value + r if name == "id" else value for name, value in more.items()}, "vector": values[r * dim:(r + 1) * dim]} for r in range(rows))
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
 def corpus():
     for (rows, dim), values in ROWS.items():
         name = "%dx%d" % (rows, dim)
@@ -54,6 +60,8 @@ def corpus():
             yield "npy", "v%d_%s_%s" % (version, descr[1:], name) + ("_big" if descr[0] == ">" else ""), npy(version, descr, (rows, dim), values)
         for form in (fvecs, bvecs, fbin, u8bin):
             yield form.__name__, name, form(rows, dim, values)
+        yield "jsonl", name, jsonl(rows, dim, values)
+        yield "jsonl", name + "_items", jsonl(rows, dim, values, id=2**64 - 4, payload={"label": "boot", "sizes": [38, None, True, -2.5]})
         yield "csv", name, csv(rows, dim, values, ",", "\n")
         yield "csv", name + "_tabs", csv(rows, dim, values, "\t", "\r\n", "first\tsecond\r\n")
     bits = ROWS[(4, 2)]
@@ -61,11 +69,12 @@ def corpus():
     yield "idx", "labels", idx((8,), 0x08, bits)
     yield "npy", "bool", npy(1, "|b1", (4, 2), bits)
     yield "npy", "images", npy(1, "|u1", (2, 2, 2), bits)
+    yield "jsonl", "eight", jsonl(1, 8, ROWS[(2, 4)], key="boot")
     yield "csv", "blanks", b"1 2.5e-3 -4\n\n 7 8 9 "
     yield "csv", "labels", "shirt\nankle boot\nSchlüssel\n".encode()
     for target, content in (("idx", idx((2, 4), 0x08, ROWS[(2, 4)])), ("npy", npy(1, "<f4", (2, 4), ROWS[(2, 4)])),
                             ("fvecs", fvecs(2, 4, ROWS[(2, 4)])), ("bvecs", bvecs(2, 4, ROWS[(2, 4)])),
-                            ("fbin", fbin(2, 4, ROWS[(2, 4)])), ("u8bin", u8bin(2, 4, ROWS[(2, 4)])), ("csv", csv(2, 4, ROWS[(2, 4)], ";", "\n"))):
+                            ("fbin", fbin(2, 4, ROWS[(2, 4)])), ("u8bin", u8bin(2, 4, ROWS[(2, 4)])), ("jsonl", jsonl(2, 4, ROWS[(2, 4)])), ("csv", csv(2, 4, ROWS[(2, 4)], ";", "\n"))):
         yield target, "gz", gzip.compress(content, mtime=0)
 
 

@@ -91,6 +91,10 @@ class CommandLine(unittest.TestCase):
             "a.fvecs": struct.pack("<i3fi3f", 3, 1, 2, 3, 3, 4, 5, 6),
             "a.idx": b"\x00\x00\x08\x02" + struct.pack(">II", 2, 3) + bytes(range(6)),
             "a.csv": b"1,2,3\n4,5,6\n",
+            "a.bvecs": struct.pack("<i3Bi3B", 3, 1, 2, 3, 3, 4, 5, 6),
+            "a.fbin": struct.pack("<II6f", 2, 3, *range(6)),
+            "a.u8bin": struct.pack("<II6B", 2, 3, *range(6)),
+            "a.jsonl": b'{"vector": [1, 2, 3]}\n{"vector": [4, 5, 6]}',
         }
         for name, content in good.items():
             self.c.grove("import", "items", self.file(name, content), "--start-id", 1000, check=0)

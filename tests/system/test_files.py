@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+"""Files that say more than vectors: ids, keys and payloads come back as they were given."""
+import json
+import unittest
+
+import cluster
+
+
+class JsonLines(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.c = cluster.Cluster(workers=2)
+        cls.c.wait_ready()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.c.close()
+
+    def items(self, name, *ids):
+        return [json.loads(line) for line in self.c.grove("get", name, "--id", *ids, "--json", check=0).stdout.splitlines()]
+
+    def test_ids_keys_and_payloads_are_stored_and_what_get_prints_is_imported_again(self):
+        lines = [{"id": 2**64 - 1, "vector": [0, 1, 0.5], "payload": {"label": "Schlüssel", "sizes": [38, None, True, -2.5, {"a": 2**40}]}},
+                 {"id": 2**53 + 1, "vector": [1, 0, 0]}, {"key": "boot-42", "vector": [1, 1, 0], "payload": {"label": "boot"}}]
+        for name in ("first", "second"):
+            self.c.grove("create", name, "--dim", 3, "--metric", "euclidean", "--shards", 4, check=0)
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        done = self.c.grove("import", "first", "-", "--json", text=text, check=0)
+        self.assertEqual(json.loads(done.stdout)["ok"], 3)
+        [hits] = [json.loads(line) for line in self.c.grove("search", "first", "--vector", "[1,1,0]", "-k", 3, "--with-payload", "--json", check=0).stdout.splitlines()]
+        key = hits["ids"][0]
+        self.assertEqual(hits["payloads"][0], {"label": "boot"})
+        self.assertEqual(self.c.grove("put", "first", "--key", "boot-42", "--vector", "[1,1,0]", "--payload", '{"label": "boot"}', "--json",
+                                      check=0).stdout, f'{{"id":{key},"key":"boot-42","result":"ok"}}\n')
+        ids = (2**64 - 1, 2**53 + 1, key)
+        shown = self.c.grove("get", "first", "--id", *ids, "--json", check=0).stdout
+        for line, item in zip(lines, map(json.loads, shown.splitlines())):
+            self.assertEqual(item, {"id": item["id"], **line})
+        self.c.grove("import", "second", "-", text=shown, check=0)
+        self.assertEqual(self.items("second", *ids), self.items("first", *ids))
+
+    def test_a_bad_line_is_told_and_what_came_before_it_may_be_sent_again(self):
+        self.c.grove("create", "bad", "--dim", 2, "--metric", "dot", check=0)
+        done = self.c.grove("import", "bad", "-", text='{"id": 1, "vector": [1, 2]}\n{"id": 2, "vector": [1]}\n')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("line 2 of standard input", done.stderr)
+        done = self.c.grove("import", "bad", "-", text="1,2\n")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--format", done.stderr)
+        self.c.grove("import", "bad", "-", "--format", "csv", text="1,2\n", check=0)
+
+
+cluster.run()
