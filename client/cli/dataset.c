@@ -13,7 +13,7 @@
 #include "common/limits.h"
 
 static const struct dataset_format *const formats[] = {
-	&dataset_idx, &dataset_npy, &dataset_fvecs, &dataset_bvecs, &dataset_fbin, &dataset_u8bin, &dataset_jsonl, &dataset_csv};
+	&dataset_idx, &dataset_npy, &dataset_fvecs, &dataset_bvecs, &dataset_fbin, &dataset_u8bin, &dataset_jsonl, &dataset_ann, &dataset_csv};
 enum { FORMATS = sizeof(formats) / sizeof(formats[0]) };
 
 static const struct dataset_format *format_by_name(const char *name)
@@ -86,14 +86,23 @@ static void buf_empty(struct buf *b)
 
 enum status dataset_open(const char *path, const char *format, struct dataset **ret, struct report *report)
 {
+	return dataset_open_for(NULL, path, format, ret, report);
+}
+
+enum status dataset_open_for(
+	const struct dataset_expected *expected, const char *path, const char *format, struct dataset **ret, struct report *report)
+{
 	enum status status;
 	struct dataset *d = calloc(1, sizeof(*d));
 	if (!d) return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 	buf_init(&d->line, 0);
+	buf_init(&d->numbers, 0);
+	d->expected = expected;
 	dataset_items_each(&d->items, buf_empty);
 	status = strcmp(path, "-") == 0 ? stdin_open(&d->file, report) : bytes_open(path, &d->file, report);
 	if (status == STATUS_OK) status = format_choose(d, format, report);
 	if (status == STATUS_OK) status = d->format->open(d, report);
+	d->expected = NULL;
 	if (status == STATUS_OK)
 		*ret = d;
 	else
@@ -107,6 +116,7 @@ void dataset_close(struct dataset **d)
 	bytes_close(&(*d)->file);
 	buf_release(&(*d)->line);
 	dataset_items_each(&(*d)->items, buf_release);
+	buf_release(&(*d)->numbers);
 	free(*d);
 	*d = NULL;
 }
@@ -126,6 +136,15 @@ uint64_t dataset_rows(const struct dataset *d)
 const struct dataset_items *dataset_items(const struct dataset *d)
 {
 	return d->has_items ? &d->items : NULL;
+}
+
+const uint64_t *dataset_numbers(const struct dataset *d)
+{
+	return d->layout ? (const uint64_t *)(const void *)d->numbers.bytes : NULL;
+}
+uint32_t dataset_trees(const struct dataset *d)
+{
+	return d->trees;
 }
 
 enum status dataset_read(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report)

@@ -9,9 +9,10 @@
  *   u8bin   the same with bytes
  *   jsonl   a JSON object a line: {"id": 7, "vector": [0.5, 1, -2], "payload": {...}}, or "key" instead of the id; all lines have one of
  *           both, or none has. What `grove get --json` prints is a line, too
+ *   ann     Annoy's index files (ann_layout.h): their items. Metric and dimension are not in the file
  *   csv     numbers separated by comma, semicolon, tab or blanks; a first line without any number is a heading
  *
- * The path "-" is standard input. All may be gzip-compressed. Every value must be finite; a file that is shorter or longer than it says is refused, before its
+ * The path "-" is standard input. All but ann may be gzip-compressed. Every value must be finite; a file that is shorter or longer than it says is refused, before its
  * first row where the size shows it. One owner, one thread. Sentences name the file and the row or line. */
 #ifndef CLIENT_CLI_DATASET_H
 #define CLIENT_CLI_DATASET_H
@@ -24,11 +25,18 @@
 #include "common/status.h"
 #include "common/vec.h"
 
-#define DATASET_FORMATS "idx, npy, fvecs, bvecs, fbin, u8bin, jsonl or csv" /* as sentences and --help name them */
+#define DATASET_FORMATS "idx, npy, fvecs, bvecs, fbin, u8bin, jsonl, ann or csv" /* as sentences and --help name them */
 
 struct dataset;
 /* format: one of DATASET_FORMATS; NULL: by the file's name, else by its first bytes. */
 MUST_CHECK enum status dataset_open(const char *path, const char *format, struct dataset **ret, struct report *report);
+/* The same where the index is known that the vectors are for (or near which they lie); ann needs it. */
+struct dataset_expected {
+	enum metric metric;
+	uint32_t dim;
+};
+MUST_CHECK enum status dataset_open_for(
+	const struct dataset_expected *expected, const char *path, const char *format, struct dataset **ret, struct report *report);
 void dataset_close(struct dataset **d);
 uint32_t dataset_dim(const struct dataset *d);
 enum dtype dataset_dtype(const struct dataset *d); /* DTYPE_F32 or DTYPE_U8: what dataset_read() gives */
@@ -45,6 +53,10 @@ struct dataset_items {
 };
 /* NULL: the format has vectors alone. `named` is known from the start. */
 const struct dataset_items *dataset_items(const struct dataset *d);
+/* The numbers of the rows that dataset_read() gave last, for a file with gaps (ann, where they are ids); NULL: they follow one another. */
+const uint64_t *dataset_numbers(const struct dataset *d);
+/* The trees of an index in the file; 0: it is no index. */
+uint32_t dataset_trees(const struct dataset *d);
 
 /* n rows of 0/1 numbers into packed bits, least significant first, ceil(dim / 8) bytes a row. Any other number is refused. */
 MUST_CHECK enum status dataset_pack_bits(

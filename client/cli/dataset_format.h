@@ -2,6 +2,7 @@
 #ifndef CLIENT_CLI_DATASET_FORMAT_H
 #define CLIENT_CLI_DATASET_FORMAT_H
 
+#include "client/cli/ann_layout.h"
 #include "client/cli/dataset.h"
 #include "client/cli/read_bytes.h"
 
@@ -15,11 +16,16 @@ struct dataset {
 	/* the formats' own */
 	uint8_t element; /* bytes of an element in the file */
 	bool swap;	 /* big-endian floats */
-	struct buf line; /* csv and jsonl: the line read ahead */
+	struct buf line; /* csv and jsonl: the line read ahead; ann: some nodes */
 	uint64_t line_number;
 	bool line_waits;
 	bool has_items; /* jsonl: `items` is filled */
 	struct dataset_items items;
+	const struct dataset_expected *expected; /* while it is opened; may be NULL */
+	const struct ann_layout *layout;	 /* ann: */
+	uint64_t nodes, slots, node;		 /* of the file; of them items or gaps; the next one */
+	uint32_t trees;
+	struct buf numbers; /* u64 of the rows read last */
 };
 
 struct dataset_format {
@@ -31,7 +37,7 @@ struct dataset_format {
 };
 
 extern const struct dataset_format dataset_idx, dataset_npy, dataset_fvecs, dataset_bvecs, dataset_fbin, dataset_u8bin, dataset_jsonl,
-	dataset_csv;
+	dataset_ann, dataset_csv;
 
 void dataset_items_each(struct dataset_items *items, void (*each)(struct buf *));
 /* Checked head: 1 <= dim <= DIM_MAX, and the plain file's size is head + rows x dim x element. */

@@ -22,6 +22,7 @@ struct item_source {
 	struct labels *labels;
 	struct buf line, floats; /* an id's line; rows before they are packed to bits */
 	uint64_t next_id, expected;
+	uint64_t file_id; /* of the row 0 of the file under way */
 	bool ids_used_up; /* 2^64 - 1 was given: there is no next one */
 };
 
@@ -57,9 +58,11 @@ static enum status source_open_file(struct item_source *s, size_t file, struct r
 {
 	const char *path = s->options.files[file];
 	dataset_close(&s->dataset);
-	enum status status = dataset_open(path, s->options.format, &s->dataset, report);
+	struct dataset_expected expected = {.metric = s->options.metric, .dim = s->options.dim};
+	enum status status = dataset_open_for(&expected, path, s->options.format, &s->dataset, report);
 	if (status != STATUS_OK) return status;
 	s->file = file;
+	s->file_id = s->next_id;
 	if (dataset_dim(s->dataset) != s->options.dim)
 		return report_set(report, STATUS_BAD_REQUEST,
 			"%s has vectors of %" PRIu32 " numbers, the index has %" PRIu32 " dimensions", path,
@@ -119,6 +122,11 @@ void item_source_close(struct item_source **s)
 	*s = NULL;
 }
 
+uint32_t item_source_trees(const struct item_source *s)
+{
+	return dataset_trees(s->dataset);
+}
+
 uint64_t item_source_expected(const struct item_source *s)
 {
 	return s->expected;
@@ -131,7 +139,8 @@ static enum status source_rows(
 	struct item_source *s, uint32_t max_rows, struct item_batch *b, uint32_t *ret_n, struct report *report)
 {
 	enum dtype dtype = dataset_dtype(s->dataset);
-	struct buf *target = s->options.bits ? &s->floats : &b->rows;
+	bool pack = s->options.metric == METRIC_HAMMING;
+	struct buf *target = pack ? &s->floats : &b->rows;
 	size_t row_bytes = dtype_row_bytes(dtype, s->options.dim), bits_bytes = dtype_row_bytes(DTYPE_BITS, s->options.dim);
 	uint8_t *rows, *bits;
 	buf_reset(target);
@@ -139,9 +148,9 @@ static enum status source_rows(
 	enum status status = dataset_read(s->dataset, max_rows, rows, ret_n, report);
 	if (status != STATUS_OK) return status;
 	target->size = *ret_n * row_bytes;
-	b->dtype = s->options.bits ? GROVE_BITS : dtype == DTYPE_U8 ? GROVE_U8 : GROVE_F32;
+	b->dtype = pack ? GROVE_BITS : dtype == DTYPE_U8 ? GROVE_U8 : GROVE_F32;
 	b->dim = s->options.dim;
-	if (!s->options.bits) return STATUS_OK;
+	if (!pack) return STATUS_OK;
 	buf_reset(&b->rows);
 	if (buf_extend(&b->rows, *ret_n * bits_bytes, &bits) != STATUS_OK) return no_memory(report);
 	return dataset_pack_bits(dtype, rows, *ret_n, s->options.dim, bits, report);
@@ -169,6 +178,7 @@ static enum status copy(struct buf *to, const struct buf *from)
 static enum status source_ids(struct item_source *s, struct item_batch *b, uint32_t n, struct report *report)
 {
 	const struct dataset_items *told = dataset_items(s->dataset);
+	const uint64_t *numbers = dataset_numbers(s->dataset);
 	uint8_t *at;
 	buf_reset(&b->ids);
 	if (told && told->named) return copy(&b->ids, &told->ids) == STATUS_OK ? STATUS_OK : no_memory(report);
@@ -178,10 +188,11 @@ static enum status source_ids(struct item_source *s, struct item_batch *b, uint3
 		if (s->ids) {
 			enum status status = next_id_of_file(s, &id, report);
 			if (status != STATUS_OK) return status;
-		} else if (s->ids_used_up) {
+		} else if (s->ids_used_up || (numbers && __builtin_add_overflow(s->file_id, numbers[i], &id))) {
 			return report_set(report, STATUS_LIMIT, "the ids are used up: the largest is %" PRIu64, UINT64_MAX);
 		} else {
-			s->ids_used_up = s->next_id++ == UINT64_MAX;
+			s->next_id = id + 1;
+			s->ids_used_up = id == UINT64_MAX;
 		}
 		memcpy(at + (size_t)i * sizeof(id), &id, sizeof(id));
 	}

@@ -10,16 +10,17 @@
 
 #include "common/buf.h"
 #include "common/status.h"
+#include "common/vec.h"
 
 struct item_source_options {
 	const char *const *files;
 	size_t file_count;
 	const char *format;      /* NULL: by each file's name */
-	uint64_t start_id;
+	uint64_t start_id;       /* of the first vector; ids in an ann file are counted from it */
 	bool numbered;           /* start_id was asked for: files whose items have ids of their own are refused */
 	const char *ids, *labels; /* files, or NULL */
 	uint32_t dim;            /* of the index: other files are refused */
-	bool bits;               /* a hamming index: 0/1 numbers are packed */
+	enum metric metric;      /* of the index; hamming: 0/1 numbers are packed */
 };
 
 /* Parallel arrays of `count` items, as grove_items takes them. Labels come as payloads {label: ...}; files
@@ -44,6 +45,8 @@ void item_source_close(struct item_source **s);
 /* The next items, as many as have max_bytes of vectors (at least one); count 0 at the end. Too few or too many ids or labels are
  * an error. On failure the batch holds nothing of use. */
 MUST_CHECK enum status item_source_read(struct item_source *s, size_t max_bytes, struct item_batch *b, struct report *report);
+/* The trees of the first file; 0: it is no index. */
+uint32_t item_source_trees(const struct item_source *s);
 /* How many items the files say they have; 0: not known. */
 uint64_t item_source_expected(const struct item_source *s);
 

@@ -94,7 +94,7 @@ static int queries_of_file(const struct arguments *a, uint32_t metric, uint32_t 
 		.file_count = 1,
 		.format = arguments_text(a, "format"),
 		.dim = dim,
-		.bits = metric == GROVE_HAMMING};
+		.metric = (enum metric)metric};
 	if (!arguments_u32(a, "limit", 1, QUERIES_MAX, &limit)) return EXIT_USAGE;
 	enum status status = item_source_open(&options, &source, &report);
 	if (status == STATUS_OK) status = rows_read(source, limit, q, &report);

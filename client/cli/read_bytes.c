@@ -18,6 +18,7 @@ enum { READ_CHUNK = 1 << 30 };
 
 struct bytes_file {
 	gzFile gz;
+	int fd; /* the one in gz, which closes it */
 	char *path;
 	uint64_t size;
 	bool size_known;
@@ -36,6 +37,7 @@ static enum status bytes_open_stream(int fd, const char *name, const struct stat
 		report_set(report, status, "%s", status_text(status));
 		goto out;
 	}
+	f->fd = fd;
 	fd = -1;
 	gzbuffer(f->gz, READ_BUFFER);
 	if (regular) {
@@ -129,6 +131,19 @@ enum status bytes_read(struct bytes_file *f, void *out, size_t n, size_t *ret_n,
 		if (status != STATUS_OK) return status;
 	}
 	*ret_n = early + more;
+	return STATUS_OK;
+}
+
+enum status bytes_read_at(struct bytes_file *f, uint64_t offset, void *out, size_t n, struct report *report)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t got = pread(f->fd, (uint8_t *)out + done, n - done, (off_t)(offset + done));
+		if (got < 0 && errno != EINTR)
+			return report_set(report, STATUS_IO, "cannot read %s: %s", f->path, strerror(errno));
+		if (got == 0)
+			return report_set(report, STATUS_CORRUPT, "%s became shorter while it was read", f->path);
+		if (got > 0) done += (size_t)got;
+	}
 	return STATUS_OK;
 }
 

@@ -19,6 +19,8 @@ const char *bytes_path(const struct bytes_file *f); /* as given to bytes_open(),
 bool bytes_size(const struct bytes_file *f, uint64_t *ret);
 /* Up to n bytes; fewer only at the end. STATUS_IO, STATUS_CORRUPT (damaged compression): the sentence names the file. */
 MUST_CHECK enum status bytes_read(struct bytes_file *f, void *out, size_t n, size_t *ret_n, struct report *report);
+/* Exactly n bytes from `offset`, apart from the stream; only where bytes_size() is known. STATUS_CORRUPT: the file ends before. */
+MUST_CHECK enum status bytes_read_at(struct bytes_file *f, uint64_t offset, void *out, size_t n, struct report *report);
 /* The same bytes that the next read gives. At most BYTES_PEEK_MAX, and only before the first read. */
 enum { BYTES_PEEK_MAX = 16 };
 MUST_CHECK enum status bytes_peek(struct bytes_file *f, void *out, size_t n, size_t *ret_n, struct report *report);

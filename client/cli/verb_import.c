@@ -173,7 +173,7 @@ int verb_import(const struct arguments *a)
 		goto out;
 	}
 	options.dim = import.info.dim;
-	options.bits = import.info.metric == GROVE_HAMMING;
+	options.metric = (enum metric)import.info.metric;
 	if (item_source_open(&options, &source, &report) != STATUS_OK) {
 		output_message("%s", report_text(&report));
 		exit_code = report.status == STATUS_USAGE ? EXIT_USAGE : EXIT_FAILED;

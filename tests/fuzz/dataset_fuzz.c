@@ -1,5 +1,6 @@
 /* dataset_fuzz.c - bytes as a file of vectors of one format (DATASET_FORMAT), and as a file of labels. A file is refused with a sentence that
- * names it, or gives the same rows however many are asked for at once, all of them finite and as many as it said. */
+ * names it, or gives the same rows however many are asked for at once, all of them finite and as many as it said.
+ * DATASET_SHAPED (ann): before the file stand a byte with the metric and one with the dimension. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static char path[64];
+static const struct dataset_expected *expected; /* NULL: none */
 static int file = -1;
 
 static void file_set(const uint8_t *bytes, size_t size)
@@ -27,6 +29,13 @@ static void file_set(const uint8_t *bytes, size_t size)
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	}
 	require(ftruncate(file, 0) == 0 && pwrite(file, bytes, size, 0) == (ssize_t)size);
+}
+
+static size_t size_of_file(void)
+{
+	off_t size = lseek(file, 0, SEEK_END);
+	require(size >= 0);
+	return (size_t)size;
 }
 
 static void refused(enum status status, const struct report *report)
@@ -56,7 +65,7 @@ static struct seen rows_read(uint32_t at_once)
 {
 	struct dataset *d = NULL;
 	struct report report = {0};
-	struct seen seen = {.status = dataset_open(path, DATASET_FORMAT, &d, &report)};
+	struct seen seen = {.status = dataset_open_for(expected, path, DATASET_FORMAT, &d, &report)};
 
 	if (seen.status != STATUS_OK) {
 		refused(seen.status, &report);
@@ -81,6 +90,7 @@ static struct seen rows_read(uint32_t at_once)
 		enum status packed = n ? dataset_pack_bits(dataset_dtype(d), out, n, seen.dim, bits, &report) : STATUS_OK;
 		require(packed == STATUS_OK || packed == STATUS_BAD_REQUEST);
 	}
+	if (expected) require(seen.dim == expected->dim && seen.rows < size_of_file());
 	require(seen.status != STATUS_OK || dataset_rows(d) == 0 || dataset_rows(d) == seen.rows);
 	free(bits);
 	free(out);
@@ -105,6 +115,13 @@ static void labels_read(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
+#ifdef DATASET_SHAPED
+	if (size < 2) return 0;
+	struct dataset_expected shape = {.metric = (enum metric)(bytes[0] % METRIC_COUNT), .dim = bytes[1]};
+	expected = &shape;
+	bytes += 2;
+	size -= 2;
+#endif
 	file_set(bytes, size);
 	struct seen one = rows_read(1);
 	/* Of several faults another one may come first when more rows are asked for at once, so only whole files are compared. */
@@ -114,7 +131,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 #if defined(GROVE_PLANT_DATASET_CSV) || defined(GROVE_PLANT_DATASET_JSONL) /* numbers as text do not change by a bit, but lines and fields come and go */
 	fuzz_plant(one.status == STATUS_OK && one.rows * one.dim >= 9);
 #elif defined(GROVE_PLANT_DATASET_IDX) || defined(GROVE_PLANT_DATASET_NPY) || defined(GROVE_PLANT_DATASET_FVECS) || \
-	defined(GROVE_PLANT_DATASET_BVECS) || defined(GROVE_PLANT_DATASET_FBIN) || defined(GROVE_PLANT_DATASET_U8BIN)
+	defined(GROVE_PLANT_DATASET_BVECS) || defined(GROVE_PLANT_DATASET_FBIN) || defined(GROVE_PLANT_DATASET_U8BIN) || \
+	defined(GROVE_PLANT_DATASET_ANN)
 	fuzz_plant(one.status == STATUS_OK && one.rows == 2 && one.dim == 4 && (one.first & 1));
 #endif
 	return 0;

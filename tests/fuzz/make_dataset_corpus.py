@@ -51,7 +51,63 @@ def jsonl(rows, dim, values, **more):
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 
+# client/cli/ann_layout.c: metric, bytes of an id, where children and vector begin, where the norm, the factor and the flag are
+ANN = {"angular": (0, 4, 4, 12, 4, 0, 0), "angular64": (0, 8, 8, 24, 8, 0, 0), "euclidean": (1, 4, 8, 16, 0, 0, 0),
+       "euclidean64": (1, 8, 16, 32, 0, 0, 0), "manhattan": (2, 4, 8, 16, 0, 0, 0), "manhattan64": (2, 8, 16, 32, 0, 0, 0),
+       "dot": (4, 4, 4, 16, 0, 12, 0), "dot_after": (4, 4, 4, 24, 0, 12, 20), "dot64": (4, 8, 8, 36, 0, 24, 32),
+       "hamming": (3, 4, 4, 16, 0, 0, 0), "hamming_before": (3, 4, 4, 12, 0, 0, 0), "hamming64": (3, 8, 8, 24, 0, 0, 0)}
+
+
+def ann(layout, dim, rows, trees=2):
+    """rows: vectors, None for a gap. Behind the fuzzed file's metric and dimension."""
+    metric, width, children, vector, norm, factor, flag = ANN[layout]
+    size = vector + (8 * ((dim + 63) // 64) if metric == 3 else 4 * dim)
+    number = {4: "<I", 8: "<Q"}[width]
+
+    def node(descendants, ids=(), values=None):
+        out = bytearray(size)
+        struct.pack_into(number, out, 0, descendants)
+        for i, child in enumerate(ids):
+            struct.pack_into(number, out, children + i * width, child)
+        if values and metric == 3:
+            for i, v in enumerate(values):
+                out[vector + i // 8] |= (v > 0) << (i % 8)
+        elif values:
+            struct.pack_into("<%df" % dim, out, vector, *values)
+        if values and not ids:
+            if norm:
+                struct.pack_into("<f", out, norm, sum(v * v for v in values))
+            if factor:
+                struct.pack_into("<f", out, factor, 1.5)
+            if flag:
+                out[flag] = 1
+        return bytes(out)
+
+    nodes = [node(0) if row is None else node(1, (), row) for row in rows]
+    ids, roots, n = [i for i, row in enumerate(rows) if row is not None], [], len(rows)
+    capacity = (size - children) // width
+
+    def tree(part, root):
+        if len(part) == 1 and not root:
+            return part[0]
+        if len(part) <= capacity and (not root or n <= capacity):
+            nodes.append(node(n if root else len(part), part))
+        else:
+            half = len(part) // 2
+            nodes.append(node(n if root else len(part), (tree(part[:half], False), tree(part[half:], False)), [1.0] * dim))
+        return len(nodes) - 1
+
+    for _ in range(trees):
+        roots.append(tree(ids, True))
+    return bytes([metric, dim]) + b"".join(nodes + [nodes[r] for r in roots])
+
+
 def corpus():
+    for layout in ANN:
+        rows = [[(i * 7 + e * 3) % 11 - 5.0 for e in range(3)] for i in range(30)]
+        yield "ann", layout, ann(layout, 3, [None if i % 5 == 1 else row for i, row in enumerate(rows)])
+        yield "ann", layout + "_one", ann(layout, 2, [[1.0, 0.0]], 1)
+    yield "ann", "two", ann("euclidean", 4, [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 255.0]])
     for (rows, dim), values in ROWS.items():
         name = "%dx%d" % (rows, dim)
         yield "idx", "u8_" + name, idx((rows, dim), 0x08, values)

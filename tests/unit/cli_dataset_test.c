@@ -276,7 +276,7 @@ static void source_joins_files_ids_and_labels(void **state)
 		struct item_batch batch;
 		struct report report = {.status = STATUS_OK};
 		struct item_source_options o = {
-			.files = files, .file_count = 2, .ids = ids, .labels = labels, .dim = 2, .bits = bits};
+			.files = files, .file_count = 2, .ids = ids, .labels = labels, .dim = 2, .metric = bits ? METRIC_HAMMING : METRIC_EUCLIDEAN};
 		uint32_t seen = 0;
 		item_batch_init(&batch);
 		if (item_source_open(&o, &s, &report) != STATUS_OK) fail_msg("%s", report.text);
