@@ -12,6 +12,7 @@ int verb_describe(const struct arguments *a);
 int verb_status(const struct arguments *a);
 int verb_drop(const struct arguments *a);
 int verb_import(const struct arguments *a);   /* verb_import.c */
+int verb_export(const struct arguments *a);   /* verb_export.c */
 int verb_put(const struct arguments *a);      /* verb_items.c */
 int verb_get(const struct arguments *a);
 int verb_delete(const struct arguments *a);

@@ -108,6 +108,7 @@ static void mistakes_are_told_in_a_sentence(void **state)
 		{"search", "", "NAME is missing"},
 		{"search", "x y", "'y' is one argument too many"},
 		{"import", "x", "FILE is missing"},
+		{"export", "x", "FILE is missing"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct arguments a;
@@ -147,6 +148,7 @@ static void mistyped_verb_finds_its_neighbour_and_nonsense_none(void **state)
 	assert_string_equal(word_nearest("serch", command_word, NULL), "search");
 	assert_string_equal(word_nearest("stauts", command_word, NULL), "status");
 	assert_string_equal(word_nearest("improt", command_word, NULL), "import");
+	assert_string_equal(word_nearest("exprot", command_word, NULL), "export");
 	assert_null(word_nearest("frobnicate", command_word, NULL));
 	assert_null(word_nearest("x", command_word, NULL));
 }
@@ -177,7 +179,7 @@ static void every_command_has_help_with_examples_before_options(void **state)
 		}
 		free(text);
 	}
-	assert_int_equal(count, 13);
+	assert_int_equal(count, 14);
 }
 
 static void exit_codes_are_the_documented_ones(void **state)
