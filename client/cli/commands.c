@@ -47,6 +47,7 @@ static const struct example import_examples[] = {
 	{"grove import words a.npy b.npy --start-id 1000", "ids 1000, 1001, ... through both files"},
 	{"grove import words vectors.csv --ids ids.txt", "ids from a file, one a line"},
 	{"grove import words items.jsonl", "a line for each item: {\"key\": \"boot-42\", \"vector\": [1, 0], \"payload\": {...}}"},
+	{"grove import songs old.ann --metric angular --dim 40", "an index file of Annoy: its items, and trees built anew"},
 	{"grove import words - --format csv < vectors.csv", "from standard input"},
 	{0, 0},
 };
@@ -54,6 +55,8 @@ static const struct option import_options[] = {
 	{"format", 0, "F", DATASET_FORMATS "; default: by the file's name, or its first bytes", false},
 	{"start-id", 0, "N", "the first item's id; default 0", false},
 	{"ids", 0, "FILE", "ids, one a line, as many as there are vectors", false},
+	{"metric", 0, "M", "make the index if it is not there (with --dim); if it is, it has to have this metric", false},
+	{"dim", 0, "D", "the same for the numbers in a vector", false},
 	{"labels", 0, "FILE", "labels (idx, or text with one a line), stored as payload {label: ...}", false},
 	{0, 0, 0, 0, 0},
 };
@@ -173,7 +176,7 @@ const struct command commands[] = {
 		0, 0, verb_up},
 	{"create", "NAME --dim D --metric M [--shards S] [--trees T] [--seed N]", "make an index", create_examples,
 		create_options, 1, 1, verb_create},
-	{"import", "NAME FILE... [--format F] [--start-id N] [--ids FILE] [--labels FILE]",
+	{"import", "NAME FILE... [--format F] [--start-id N] [--ids FILE] [--labels FILE] [--metric M --dim D]",
 		"put the vectors of files into an index", import_examples, import_options, 2, ANY_NUMBER, verb_import},
 	{"export", "NAME FILE [--format F] [--ids FILE]", "write all items of an index into a file", export_examples, export_options, 2, 2, verb_export},
 	{"put", "NAME (--id N | --key K) --vector JSON [--payload JSON]", "insert or replace one item", put_examples, put_options,

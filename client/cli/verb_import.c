@@ -4,11 +4,15 @@
  * Batches that a queue refused, or whose outcome is not known, are sent again until --timeout has passed since their first
  * sending: an upsert of the same item changes nothing. One sending waits at most REQUEST_TIMEOUT_MS, so that what a restarted
  * coordinator forgot is soon asked again. After a batch has failed for good no more are sent: what is wrong with
- * one is wrong with all, and importing again from the start is safe. Every item ends as ok, rejected, unknown or not sent. */
+ * one is wrong with all, and importing again from the start is safe. Every item ends as ok, rejected, unknown or not sent.
+ *
+ * With --metric and --dim an index that is not there is made, after the files were looked at. An index file of Annoy was built, and what
+ * comes of it is too: a new index gets as many trees as the file has. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli/build_watch.h"
 #include "client/cli/item_source.h"
 #include "client/cli/output.h"
 #include "client/cli/pipeline.h"
@@ -28,7 +32,8 @@ enum {
 struct import {
 	struct session session;
 	const char *index;
-	grove_index info;
+	uint32_t metric, dim;   /* of the index, or that it shall have; dim 0: not known yet */
+	bool metric_given, make; /* make: there is no such index */
 	uint64_t ok, rejected, unknown;
 	int exit_code; /* of the first failure */
 	struct progress bar;
@@ -149,6 +154,66 @@ static int import_run(struct import *import, struct item_source *source)
 	return import->exit_code;
 }
 
+/* --metric and --dim, as far as they are given. */
+static int shape_given(const struct arguments *a, struct import *import)
+{
+	const char *metric = arguments_text(a, "metric");
+	if (!arguments_u32(a, "dim", 1, DIM_MAX, &import->dim)) return EXIT_USAGE;
+	if (metric && grove_metric_by_name(metric, &import->metric) != GROVE_OK)
+		return usage_error(a->command, "there is no metric '%s': angular, euclidean, manhattan, hamming or dot", metric);
+	import->metric_given = metric != NULL;
+	return EXIT_OK;
+}
+
+/* The index as it is, which has to be as the arguments say; or that it has to be made. */
+static int index_find(struct import *import)
+{
+	struct session *s = &import->session;
+	grove_reply *reply = NULL;
+	int code = grove_describe(s->client, import->index, &reply), exit_code = EXIT_OK;
+	if (code == GROVE_NOT_FOUND && import->metric_given && import->dim) {
+		import->make = true;
+	} else if (code != GROVE_OK) {
+		exit_code = session_fail(s, code);
+		if (code == GROVE_NOT_FOUND) output_message("to make it with this import, say --metric M --dim D");
+	} else if (reply->index_count == 0) {
+		output_message("the server did not describe the index '%s'", import->index);
+		exit_code = EXIT_FAILED;
+	} else {
+		const grove_index *is = &reply->indexes[0];
+		if ((import->metric_given && import->metric != is->metric) || (import->dim && import->dim != is->dim)) {
+			output_message("the index '%s' is there already, with metric %s and dimension %" PRIu32
+				": leave out --metric and --dim, or name another index", import->index, grove_metric_name(is->metric), is->dim);
+			exit_code = EXIT_FAILED;
+		}
+		import->metric = is->metric;
+		import->dim = is->dim;
+	}
+	grove_reply_free(&reply);
+	return exit_code;
+}
+
+static int index_make(struct import *import, uint32_t trees)
+{
+	grove_create_args args = {.name = import->index, .metric = import->metric, .dim = import->dim, .trees = trees < TREES_MAX ? trees : TREES_MAX};
+	grove_reply *reply = NULL;
+	int code = grove_create(import->session.client, &args, &reply);
+	grove_reply_free(&reply);
+	return code == GROVE_OK ? EXIT_OK : session_fail(&import->session, code);
+}
+
+static int index_build(struct import *import, bool timeout_given)
+{
+	struct session *s = &import->session;
+	grove_reply *reply = NULL;
+	uint64_t started = clock_us();
+	int code = grove_set_timeout(s->client, timeout_given ? s->timeout_ms : DEADLINE_MAX_MS);
+	if (code == GROVE_OK) code = build_run(s, import->index, 0, &reply);
+	if (code == GROVE_OK && !s->json) output_message("built in %.1f s", (double)(clock_us() - started) / 1e6);
+	grove_reply_free(&reply);
+	return code == GROVE_OK ? EXIT_OK : session_fail(s, code);
+}
+
 int verb_import(const struct arguments *a)
 {
 	struct import import = {.index = a->positional[0]};
@@ -163,8 +228,10 @@ int verb_import(const struct arguments *a)
 	if (!arguments_u64(a, "start-id", 0, UINT64_MAX, &options.start_id)) return EXIT_USAGE;
 	if (options.ids && arguments_has(a, "start-id"))
 		return usage_error(a->command, "--ids and --start-id exclude each other");
-	int exit_code = session_open(&import.session, a, IMPORT_TIMEOUT_MS);
-	if (exit_code == EXIT_OK) exit_code = session_index(&import.session, import.index, &import.info);
+	int exit_code = shape_given(a, &import);
+	if (exit_code != EXIT_OK) return exit_code;
+	exit_code = session_open(&import.session, a, IMPORT_TIMEOUT_MS);
+	if (exit_code == EXIT_OK) exit_code = index_find(&import);
 	if (exit_code != EXIT_OK) goto out;
 	int code = grove_set_timeout(import.session.client,
 		import.session.timeout_ms < REQUEST_TIMEOUT_MS ? import.session.timeout_ms : REQUEST_TIMEOUT_MS);
@@ -172,14 +239,17 @@ int verb_import(const struct arguments *a)
 		exit_code = session_fail(&import.session, code);
 		goto out;
 	}
-	options.dim = import.info.dim;
-	options.metric = (enum metric)import.info.metric;
+	options.dim = import.dim;
+	options.metric = (enum metric)import.metric;
 	if (item_source_open(&options, &source, &report) != STATUS_OK) {
 		output_message("%s", report_text(&report));
 		exit_code = report.status == STATUS_USAGE ? EXIT_USAGE : EXIT_FAILED;
 		goto out;
 	}
-	exit_code = import_run(&import, source);
+	uint32_t trees = item_source_trees(source);
+	if (import.make) exit_code = index_make(&import, trees);
+	if (exit_code == EXIT_OK) exit_code = import_run(&import, source);
+	if (exit_code == EXIT_OK && trees) exit_code = index_build(&import, arguments_has(a, "timeout"));
 out:
 	item_source_close(&source);
 	session_close(&import.session);
