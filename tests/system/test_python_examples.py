@@ -6,6 +6,7 @@ import ast
 import glob
 import gzip
 import os
+import random
 import re
 import subprocess
 import sys
@@ -254,6 +255,19 @@ class Examples(unittest.TestCase):
     def test_similar_images_says_what_is_missing(self):
         self.assertIn("no image of 32 pixels", self.run_example("similar_images.py", self.folder, check=2))
         self.assertIn("none of the images", self.run_example("similar_images.py", ICONS, "--query", "x.png", check=2))
+
+    # ---- scikit-plots ----
+
+    def test_the_quick_start_prints_a_thousand_ids_nearest_first_and_leaves_nothing(self):
+        for alone in (False, True):
+            ids = ast.literal_eval(self.run_example("scikitplots_quick_start.py", alone=alone))
+            chance = random.Random(0)
+            rows = numpy.array([[chance.gauss(0, 1) for _ in range(40)] for _ in range(1000)])
+            self.assertEqual(sorted(ids), list(range(1000)))
+            rows /= numpy.linalg.norm(rows, axis=1, keepdims=True)
+            cosines = (rows @ rows[0])[ids]
+            self.assertEqual(ids[0], 0)
+            self.assertTrue((cosines[:-1] >= cosines[1:] - 1e-6).all())
 
 
 if __name__ == "__main__":

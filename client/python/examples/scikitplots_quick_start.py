@@ -6,6 +6,7 @@ import os
 import random
 import tempfile
 
+from grove.annoy_files import discard
 from grove.scikitplots import AnnoyIndex  # was: from scikitplot.annoy import AnnoyIndex
 
 random.seed(0)
@@ -23,3 +24,4 @@ with tempfile.TemporaryDirectory() as folder:
     u = AnnoyIndex(f, "angular")
     u.load(os.path.join(folder, "test.ann"))
     print(u.get_nns_by_item(0, 1000))  # will find the 1000 nearest neighbors
+    discard(os.path.join(folder, "test.ann"))  # in a cluster the file is a ticket: the index goes with it
