@@ -54,7 +54,7 @@ static const struct example import_examples[] = {
 static const struct option import_options[] = {
 	{"format", 0, "F", DATASET_FORMATS "; default: by the file's name, or its first bytes", false},
 	{"start-id", 0, "N", "the first item's id; default 0", false},
-	{"ids", 0, "FILE", "ids, one a line, as many as there are vectors", false},
+	{"ids", 0, "FILE", "ids, as many as there are vectors: text with one a line, or .npy", false},
 	{"metric", 0, "M", "make the index if it is not there (with --dim); if it is, it has to have this metric", false},
 	{"dim", 0, "D", "the same for the numbers in a vector", false},
 	{"labels", 0, "FILE", "labels (idx, or text with one a line), stored as payload {label: ...}", false},

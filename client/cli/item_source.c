@@ -7,20 +7,19 @@
 
 #include "client/cli/command.h"
 #include "client/cli/dataset.h"
-#include "client/cli/read_bytes.h"
+#include "client/cli/id_file.h"
 #include "client/grove.h"
 #include "common/limits.h"
 #include "proto/client_codec.h"
-
-enum { ID_LINE_MAX = 64 };
 
 struct item_source {
 	struct item_source_options options;
 	struct dataset *dataset; /* of the file under way */
 	size_t file;		 /* its number */
-	struct bytes_file *ids;
+	struct id_file *ids;
 	struct labels *labels;
-	struct buf line, floats; /* an id's line; rows before they are packed to bits */
+	struct buf floats; /* rows before they are packed to bits */
+	bool packed;       /* the file has them packed */
 	uint64_t next_id, expected;
 	uint64_t file_id; /* of the row 0 of the file under way */
 	bool ids_used_up; /* 2^64 - 1 was given: there is no next one */
@@ -53,6 +52,13 @@ static enum status no_memory(struct report *report)
 	return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 }
 
+/* Bytes, and so many as the index's rows have when they are packed: what an export of a hamming index wrote. */
+static bool source_is_packed(const struct item_source *s)
+{
+	return s->options.metric == METRIC_HAMMING && dataset_dtype(s->dataset) == DTYPE_U8 && dataset_dim(s->dataset) != s->options.dim &&
+	       dataset_dim(s->dataset) == dtype_row_bytes(DTYPE_BITS, s->options.dim);
+}
+
 /* Open file number `file` and see that it fits the index. */
 static enum status source_open_file(struct item_source *s, size_t file, struct report *report)
 {
@@ -63,7 +69,8 @@ static enum status source_open_file(struct item_source *s, size_t file, struct r
 	if (status != STATUS_OK) return status;
 	s->file = file;
 	s->file_id = s->next_id;
-	if (dataset_dim(s->dataset) != s->options.dim)
+	s->packed = source_is_packed(s);
+	if (dataset_dim(s->dataset) != s->options.dim && !s->packed)
 		return report_set(report, STATUS_BAD_REQUEST,
 			"%s has vectors of %" PRIu32 " numbers, the index has %" PRIu32 " dimensions", path,
 			dataset_dim(s->dataset), s->options.dim);
@@ -98,10 +105,9 @@ enum status item_source_open(const struct item_source_options *options, struct i
 	if (!s) return no_memory(report);
 	s->options = *options;
 	s->next_id = options->start_id;
-	buf_init(&s->line, 0);
 	buf_init(&s->floats, 0);
 	enum status status = source_check_files(s, report);
-	if (status == STATUS_OK && options->ids) status = bytes_open(options->ids, &s->ids, report);
+	if (status == STATUS_OK && options->ids) status = id_file_open(options->ids, &s->ids, report);
 	if (status == STATUS_OK && options->labels) status = labels_open(options->labels, &s->labels, report);
 	if (status == STATUS_OK)
 		*ret = s;
@@ -114,9 +120,8 @@ void item_source_close(struct item_source **s)
 {
 	if (!*s) return;
 	dataset_close(&(*s)->dataset);
-	bytes_close(&(*s)->ids);
+	id_file_close(&(*s)->ids);
 	labels_close(&(*s)->labels);
-	buf_release(&(*s)->line);
 	buf_release(&(*s)->floats);
 	free(*s);
 	*s = NULL;
@@ -134,26 +139,39 @@ uint64_t item_source_expected(const struct item_source *s)
 
 /* ---- vectors ---- */
 
+/* Bits past the dimension would count in every distance. */
+static enum status check_unused_bits(const struct item_source *s, const uint8_t *rows, uint32_t n, struct report *report)
+{
+	size_t row_bytes = dtype_row_bytes(DTYPE_BITS, s->options.dim);
+	uint32_t used = s->options.dim % 8;
+	for (uint32_t i = 0; used && i < n; i++)
+		if (rows[(i + 1) * row_bytes - 1] >> used)
+			return report_set(report, STATUS_BAD_REQUEST, "%s has packed bits past the %" PRIu32 " dimensions of the index: it is of another index",
+				s->options.files[s->file], s->options.dim);
+	return STATUS_OK;
+}
+
 /* Rows of the present file; *ret_n 0 at its end. */
 static enum status source_rows(
 	struct item_source *s, uint32_t max_rows, struct item_batch *b, uint32_t *ret_n, struct report *report)
 {
 	enum dtype dtype = dataset_dtype(s->dataset);
-	bool pack = s->options.metric == METRIC_HAMMING;
+	bool bits = s->options.metric == METRIC_HAMMING, pack = bits && !s->packed;
 	struct buf *target = pack ? &s->floats : &b->rows;
-	size_t row_bytes = dtype_row_bytes(dtype, s->options.dim), bits_bytes = dtype_row_bytes(DTYPE_BITS, s->options.dim);
-	uint8_t *rows, *bits;
+	size_t row_bytes = dtype_row_bytes(dtype, dataset_dim(s->dataset)), bits_bytes = dtype_row_bytes(DTYPE_BITS, s->options.dim);
+	uint8_t *rows, *packed;
 	buf_reset(target);
 	if (buf_extend(target, max_rows * row_bytes, &rows) != STATUS_OK) return no_memory(report);
 	enum status status = dataset_read(s->dataset, max_rows, rows, ret_n, report);
 	if (status != STATUS_OK) return status;
 	target->size = *ret_n * row_bytes;
-	b->dtype = pack ? GROVE_BITS : dtype == DTYPE_U8 ? GROVE_U8 : GROVE_F32;
+	b->dtype = bits ? GROVE_BITS : dtype == DTYPE_U8 ? GROVE_U8 : GROVE_F32;
 	b->dim = s->options.dim;
+	if (s->packed) return check_unused_bits(s, rows, *ret_n, report);
 	if (!pack) return STATUS_OK;
 	buf_reset(&b->rows);
-	if (buf_extend(&b->rows, *ret_n * bits_bytes, &bits) != STATUS_OK) return no_memory(report);
-	return dataset_pack_bits(dtype, rows, *ret_n, s->options.dim, bits, report);
+	if (buf_extend(&b->rows, *ret_n * bits_bytes, &packed) != STATUS_OK) return no_memory(report);
+	return dataset_pack_bits(dtype, rows, *ret_n, s->options.dim, packed, report);
 }
 
 /* ---- ids ---- */
@@ -161,13 +179,9 @@ static enum status source_rows(
 static enum status next_id_of_file(struct item_source *s, uint64_t *ret, struct report *report)
 {
 	bool end = false;
-	enum status status = bytes_line(s->ids, ID_LINE_MAX, &s->line, &end, report);
-	if (status != STATUS_OK) return status;
-	if (end) return report_set(report, STATUS_BAD_REQUEST, "%s has fewer ids than there are vectors", s->options.ids);
-	if (!text_u64((const char *)s->line.bytes, ret))
-		return report_set(report, STATUS_BAD_REQUEST, "%s: '%s' is no id: a whole number from 0 to %" PRIu64,
-			s->options.ids, (const char *)s->line.bytes, UINT64_MAX);
-	return STATUS_OK;
+	enum status status = id_file_next(s->ids, ret, &end, report);
+	if (status != STATUS_OK || !end) return status;
+	return report_set(report, STATUS_BAD_REQUEST, "%s has fewer ids than there are vectors", s->options.ids);
 }
 
 static enum status copy(struct buf *to, const struct buf *from)
@@ -244,12 +258,13 @@ static enum status source_ended(struct item_source *s, struct report *report)
 {
 	const char *label = NULL;
 	bool end = true;
+	uint64_t ignored;
 	enum status status = s->labels ? labels_next(s->labels, &label, report) : STATUS_OK;
 	if (status == STATUS_OK && label)
 		return report_set(report, STATUS_BAD_REQUEST,
 			"%s has more labels than there are vectors: all vectors were imported", s->options.labels);
-	if (status == STATUS_OK && s->ids) status = bytes_line(s->ids, ID_LINE_MAX, &s->line, &end, report);
-	if (status == STATUS_OK && !end && s->line.size)
+	if (status == STATUS_OK && s->ids) status = id_file_next(s->ids, &ignored, &end, report);
+	if (status == STATUS_OK && !end)
 		return report_set(report, STATUS_BAD_REQUEST, "%s has more ids than there are vectors: all vectors were imported",
 			s->options.ids);
 	return status;

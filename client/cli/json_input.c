@@ -2,7 +2,6 @@
  *
  * The msgpack writer here knows the six kinds that JSON has and always takes the shortest form, as the specification asks
  * (github.com/msgpack/msgpack/blob/master/spec.md); numbers are big-endian there. client_codec checks the result again. */
-#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -24,7 +23,8 @@ enum status floats_from_value(const json_t *array, float *out, struct report *re
 	for (size_t i = 0; i < json_array_size(array); i++) {
 		const json_t *element = json_array_get(array, i);
 		double v = json_number_value(element);
-		if (!json_is_number(element) || !(fabs(v) <= (double)FLT_MAX))
+		/* Half a step above FLT_MAX is where rounding leads to infinity; below it also nine digits of FLT_MAX, which are a little more than it. */
+		if (!json_is_number(element) || !(fabs(v) < 0x1.ffffffp127))
 			return report_set(report, STATUS_USAGE,
 				"element %zu of the vector is not a number that a 32-bit float can hold", i);
 		out[i] = (float)v;

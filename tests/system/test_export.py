@@ -146,6 +146,29 @@ class Export(unittest.TestCase):
                 self.assertEqual(c.grove("export", metric, "-", check=0).stdout.count("\n"), len(model.items))
                 self.assertEqual(sorted(f for f in os.listdir(c.folder) if f.endswith(".tmp")), [])
 
+    def test_an_import_of_what_was_exported_gives_the_same_items(self):
+        with cluster.Cluster(workers=2) as c, c.client() as client:
+            for metric, shards in (("euclidean", 4), ("angular", 1), ("hamming", 2)):
+                model = Model(client, metric, metric, shards)
+                c.grove("put", metric, "--key", "boot-42", "--vector", json.dumps([1, 0] * 6 + [1]), "--payload", '{"a": [1, "b"]}', check=0)
+                ids, rows, _ = self.export_npy(c, metric)
+                c.grove("export", metric, f"{c.folder}/{metric}.jsonl", check=0)
+                want = scan(client, metric)
+                for form, (source, more) in {"npy": (f"{metric}.npy", ["--ids", f"{c.folder}/{metric}.ids.npy"]), "jsonl": (f"{metric}.jsonl", [])}.items():
+                    name = f"{metric}-{form}"
+                    client.create(name, dim=13, metric=metric, shards=3)
+                    c.grove("import", name, f"{c.folder}/{source}", *more, check=0)
+                    if form == "npy":
+                        again, vectors, _ = self.export_npy(c, name)
+                        self.assertEqual((again.tobytes(), vectors.tobytes()), (ids.tobytes(), rows.tobytes()))
+                        continue
+                    got = scan(client, name)
+                    by_id = [{i: (r, p or {}, k) for i, r, p, k in zip(*page[:4])} for page in (want, got)]
+                    self.assertEqual(by_id[0], by_id[1])
+                    self.assertEqual(len(by_id[0]), len(model.items) + 1)
+            numpy.save(f"{c.folder}/bits.npy", numpy.full((3, 2), 255, numpy.uint8))
+            self.assertIn("past the 13", c.grove("import", "hamming", f"{c.folder}/bits.npy", check=1).stderr)
+
     def test_keys_and_an_empty_index(self):
         with cluster.Cluster(workers=1) as c, c.client() as client:
             client.create("keys", dim=2, metric="euclidean", shards=2)

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,11 @@ static void vectors_are_read_and_nonsense_is_refused(void **state)
 	assert_int_equal(dim, 3);
 	assert_true(v[0] == 1 && v[1] == -2.5f && v[2] == 300);
 	free(v);
-	const char *const bad[] = {"", "nonsense", "[]", "{}", "7", "[1,\"2\"]", "[1,null]", "[1,NaN]", "[1,1e39]", "[1,-1e39]",
+	/* The largest float in nine digits is more than it, and rounds to it; the next one that rounds up to infinity is refused. */
+	assert_int_equal(vector_from_json("[3.40282347e+38, -3.40282347e+38]", &v, &dim, &report), STATUS_OK);
+	assert_true(v[0] == FLT_MAX && v[1] == -FLT_MAX);
+	free(v);
+	const char *const bad[] = {"", "nonsense", "[]", "{}", "7", "[1,\"2\"]", "[1,null]", "[1,NaN]", "[1,1e39]", "[1,-1e39]", "[3.402823568e+38]",
 		"[1,2", "[[1]]", "[1]x", "[1e999]", "[99999999999999999999]"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		v = NULL;
