@@ -102,6 +102,21 @@ static void answer_search(
 	send_reply(socket, peer, &reply);
 }
 
+/* Ids count up from where the scan goes on, as many as it asked for; two pages in all. */
+static void scan_page(struct client_reply *reply, const struct client_request *r, enum behaviour b)
+{
+	static uint8_t ids[64 * 8], vectors[64 * 4], lengths[64 * 4];
+	uint32_t n = r->scan.limit + (b == WRONG_COUNT);
+	for (uint32_t i = 0; i < n; i++) {
+		store_u64(ids + 8 * (size_t)i, r->scan.from.id + i);
+		store_f32(vectors + 4 * (size_t)i, (float)i);
+		store_u32(lengths + 4 * (size_t)i, i == 0 ? 4 : 0);
+	}
+	reply->scan.items = (struct items){.n = n, .dim = r->scan.with_vector, .ids = ids, .vectors = vectors, .keys = {n, lengths, (const uint8_t *)"boot", 4}};
+	reply->scan.end = r->scan.from.index != 0;
+	reply->scan.next = (struct scan_cursor){.index = 5, .shard = 3, .id = UINT64_MAX - 1};
+}
+
 static void answer(struct net_socket *socket, const struct net_peer *peer, const struct client_request *r, enum behaviour b)
 {
 	static const uint8_t fine[64], mixed[3] = {ITEM_OK, ITEM_REJECTED, ITEM_UNKNOWN};
@@ -130,6 +145,7 @@ static void answer(struct net_socket *socket, const struct net_peer *peer, const
 		reply.write.results = b == MIXED ? mixed : fine;
 		break;
 	case CLIENT_SEARCH: answer_search(socket, peer, r, b); return;
+	case CLIENT_SCAN: scan_page(&reply, r, b); break;
 	default: break; /* an empty list */
 	}
 	send_reply(socket, peer, &reply);
@@ -352,6 +368,35 @@ static void late_answer_never_meets_another_request(void **state)
 	assert_int_equal(grove_search(client, "x", &args, &reply), GROVE_OK);
 	assert_int_equal(reply->hits.total, 2);
 	assert_int_equal(grove_dropped_messages(client), 1);
+	grove_reply_free(&reply);
+	grove_close(&client);
+	server_stop(&s);
+}
+
+static void pages_follow_each_other_until_the_end(void **state)
+{
+	struct server s;
+	grove_reply *reply = NULL;
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 2000);
+	grove_scan_args args = {.limit = 3, .with_vector = 1};
+	assert_int_equal(grove_scan(client, "x", &args, &reply), GROVE_OK);
+	assert_int_equal(reply->rows.count, 3);
+	assert_true(reply->rows.ids[2] == 2 && ((const float *)reply->rows.vectors)[2] == 2 && !reply->rows.found);
+	assert_int_equal(reply->rows.keys.offsets[1], 4);
+	assert_true(!reply->end && reply->next.index == 5 && reply->next.shard == 3 && reply->next.id == UINT64_MAX - 1);
+	args.from = reply->next;
+	args.limit = 2;
+	args.with_vector = 0;
+	grove_reply_free(&reply);
+	assert_int_equal(grove_scan(client, "x", &args, &reply), GROVE_OK);
+	assert_true(reply->end && reply->next.index == 0 && reply->rows.ids[1] == UINT64_MAX && !reply->rows.vectors && reply->rows.dim == 0);
+	grove_reply_free(&reply);
+	args.limit = 65537;
+	assert_int_equal(grove_scan(client, "x", &args, &reply), GROVE_LIMIT);
+	args = (grove_scan_args){.limit = 2};
+	s.behaviour = WRONG_COUNT;
+	assert_int_equal(grove_scan(client, "x", &args, &reply), GROVE_UNSUPPORTED);
 	grove_reply_free(&reply);
 	grove_close(&client);
 	server_stop(&s);
@@ -597,6 +642,7 @@ int main(void)
 		cmocka_unit_test(silent_server_makes_a_read_time_out_and_a_write_unknown_after_timeout_and_grace),
 		cmocka_unit_test(garbage_is_dropped_and_the_handle_stays_usable),
 		cmocka_unit_test(late_answer_never_meets_another_request),
+		cmocka_unit_test(pages_follow_each_other_until_the_end),
 		cmocka_unit_test(answers_that_do_not_fit_the_question_are_refused),
 		cmocka_unit_test(outcomes_are_told_item_by_item_and_the_whole_is_not_ok),
 		cmocka_unit_test(answers_may_come_in_any_order),

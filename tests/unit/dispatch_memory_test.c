@@ -134,6 +134,16 @@ static void get_without_memory_is_told(void **state)
 	bench_remove(&b);
 }
 
+static void scan_without_memory_is_told(void **state)
+{
+	struct bench b;
+
+	bench_with_items(&b);
+	struct cluster_request r = {.kind = CLUSTER_SCAN, .scan = {.shard = shard, .limit = 50, .with_vector = true, .with_payload = true}};
+	starve_request(&b, &r, "scan", still_answers_in_full, &b);
+	bench_remove(&b);
+}
+
 static void write_without_memory_leaves_the_shard_serving(void **state)
 {
 	struct bench b;
@@ -173,6 +183,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(search_without_memory_is_told_and_the_next_is_whole),
 		cmocka_unit_test(get_without_memory_is_told),
+		cmocka_unit_test(scan_without_memory_is_told),
 		cmocka_unit_test(write_without_memory_leaves_the_shard_serving),
 		cmocka_unit_test(open_without_memory_may_be_asked_again),
 	};

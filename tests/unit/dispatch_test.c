@@ -248,6 +248,73 @@ static void item_is_got_as_it_was_put_and_only_under_its_own_key(void **state)
 	bench_remove(&b);
 }
 
+static void a_page_holds_what_was_asked_for_and_says_where_the_next_begins(void **state)
+{
+	struct bench b;
+	float row[DIM];
+
+	bench_open(&b, 1);
+	struct uuid shard = bench_make(&b, 0, 1, METRIC_EUCLIDEAN, DIM);
+	uint64_t id = item_id_of_key("shoe", 4); /* above the others */
+	put_one_with_key(&b, shard, id, "shoe");
+	bench_fill(&b, shard, 0, 1, 0, 20, DIM);
+	struct cluster_request r = {.kind = CLUSTER_SCAN, .scan = {.shard = shard, .from = 3, .limit = 17, .with_vector = true}};
+	struct answer a = bench_ask(&b, &r);
+	const struct items *items = &a.reply.scan.items;
+	assert_int_equal(a.reply.error.status, STATUS_OK);
+	assert_int_equal(items->n, 17);
+	assert_true(a.reply.scan.more && a.reply.scan.next == id && !items->payloads.count && !items->keys.count);
+	for (uint32_t i = 0; i < 17; i++) {
+		assert_int_equal(load_u64(items->ids + 8 * (size_t)i), 3 + i);
+		bench_row(3 + i, DIM, row);
+		assert_memory_equal(items->vectors + i * sizeof(row), row, sizeof(row));
+	}
+	answer_release(&a);
+	r.scan = (struct cluster_scan){.shard = shard, .from = id, .limit = 17, .with_payload = true};
+	a = bench_ask(&b, &r);
+	assert_true(items->n == 1 && items->dim == 0 && !a.reply.scan.more);
+	struct blob_cursor payloads = {0}, keys = {0};
+	assert_int_equal(blobs_next(&items->payloads, &payloads).size, sizeof(label));
+	assert_memory_equal(blobs_next(&items->keys, &keys).bytes, "shoe", 4);
+	answer_release(&a);
+	r.scan = (struct cluster_scan){.shard = {{1}}, .limit = 1};
+	a = bench_ask(&b, &r);
+	assert_int_equal(a.reply.error.status, STATUS_NOT_FOUND);
+	answer_release(&a);
+	r = (struct cluster_request){.kind = CLUSTER_SCAN, .remaining_us = 1, .scan = {.shard = shard, .limit = 1}};
+	a = bench_ask(&b, &r);
+	assert_int_equal(a.reply.error.status, STATUS_TIMEOUT);
+	answer_release(&a);
+	bench_remove(&b);
+}
+
+/* 300 rows of 20,000 floats are 24 MB: six pages of at most 4 MiB each, and a row more would not have fit. */
+static void a_page_ends_where_its_bytes_do(void **state)
+{
+	enum { WIDE = 20000, ITEMS = 300 };
+	struct bench b;
+	uint64_t from = 0;
+	uint32_t n = 0, pages = 0;
+
+	bench_open(&b, 1);
+	struct uuid shard = bench_make(&b, 0, 1, METRIC_EUCLIDEAN, WIDE);
+	for (uint32_t i = 0; i < ITEMS; i += 50) bench_fill(&b, shard, 0, 1, i, 50, WIDE);
+	for (bool more = true; more; pages++) {
+		struct cluster_request r = {.kind = CLUSTER_SCAN, .scan = {.shard = shard, .from = from, .limit = BATCH_ITEMS_MAX, .with_vector = true}};
+		struct answer a = bench_ask(&b, &r);
+		size_t each = WIDE * sizeof(float) + 16, bytes = a.reply.scan.items.n * each;
+		assert_int_equal(a.reply.error.status, STATUS_OK);
+		more = a.reply.scan.more;
+		assert_true(bytes <= SCAN_BYTES_MAX && (!more || bytes + each > SCAN_BYTES_MAX));
+		n += a.reply.scan.items.n;
+		from = a.reply.scan.next;
+		answer_release(&a);
+	}
+	assert_int_equal(n, ITEMS);
+	assert_int_equal(pages, 6);
+	bench_remove(&b);
+}
+
 static void hits_carry_their_payloads_when_asked(void **state)
 {
 	struct bench b;
@@ -492,6 +559,8 @@ int main(void)
 		cmocka_unit_test(search_cut_by_its_deadline_says_so_for_every_query_and_shard),
 		cmocka_unit_test(margin_is_a_tenth_and_at_most_50_ms),
 		cmocka_unit_test(item_is_got_as_it_was_put_and_only_under_its_own_key),
+		cmocka_unit_test(a_page_holds_what_was_asked_for_and_says_where_the_next_begins),
+		cmocka_unit_test(a_page_ends_where_its_bytes_do),
 		cmocka_unit_test(hits_carry_their_payloads_when_asked),
 		cmocka_unit_test(write_to_an_unknown_shard_is_rejected),
 		cmocka_unit_test(shard_is_made_once_and_never_made_anew_in_silence),

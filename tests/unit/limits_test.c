@@ -102,6 +102,15 @@ static void items_of_a_request(void **state)
 	refused("v=1 id=1 op=get index=a n=0", NONE, "n has to be 1 to 65536, not 0");
 }
 
+static void items_of_a_page(void **state)
+{
+	accepted("v=1 id=1 op=scan index=a", NONE);
+	accepted("v=1 id=1 op=scan index=a limit=1", NONE);
+	accepted("v=1 id=1 op=scan index=a limit=65536", NONE);
+	refused("v=1 id=1 op=scan index=a limit=0", NONE, "limit has to be 1 to 65536, not 0");
+	refused("v=1 id=1 op=scan index=a limit=65537", NONE, "limit has to be 1 to 65536, not 65537");
+}
+
 static void effort_and_trees(void **state)
 {
 	accepted("v=1 id=1 op=search index=a k=1 dim=1 search_k=2147483647", SIZES(4));
@@ -275,6 +284,7 @@ int main(void)
 		cmocka_unit_test(hits_of_a_request),
 		cmocka_unit_test(queries_of_a_request),
 		cmocka_unit_test(items_of_a_request),
+		cmocka_unit_test(items_of_a_page),
 		cmocka_unit_test(effort_and_trees),
 		cmocka_unit_test(shards_and_replicas),
 		cmocka_unit_test(deadlines),
