@@ -104,6 +104,28 @@ class PythonIndex(unittest.TestCase):
         self.assertEqual(index.get([5, 11541013356493294786]).found.tolist(), [False, False])
         cluster.wait_for("one item", 5, lambda: len(index) == 1)
 
+    def test_all_items_come_again_in_pages_and_one_by_one(self):
+        for metric, rows in (("euclidean", self.random.standard_normal((700, 8)).astype("f4")), ("hamming", self.random.integers(0, 2, (700, 8), dtype="u1"))):
+            index = self.index(f"all-{metric}", metric=metric, shards=3)
+            self.assertEqual(list(index.scan()), [])
+            index.add(range(600), rows[:600], payloads=[{"i": i} if i % 2 else None for i in range(600)])
+            index.build(2)
+            index.add([f"k{i}" for i in range(100)], rows[600:])
+            index.delete(range(5))
+            pages = list(index.scan(page=50))
+            self.assertTrue(all(0 < len(p.ids) <= 50 and p.found.all() for p in pages))
+            items = {i.id: i for i in index.items()}
+            self.assertEqual(sorted(items), sorted(int(i) for p in pages for i in p.ids))
+            self.assertEqual(len(items), 695)
+            for i in range(5, 600):
+                self.assertEqual((items[i].vector.tolist(), items[i].payload, items[i].key), (rows[i].tolist(), {"i": i} if i % 2 else None, None))
+            keyed = {i.key: i.vector.tolist() for i in items.values() if i.key}
+            self.assertEqual(keyed, {b"k%d" % i: rows[600 + i].tolist() for i in range(100)})
+            bare = list(index.items(vectors=False, payloads=False))
+            self.assertEqual({(i.id, i.vector, i.payload) for i in bare}, {(i, None, None) for i in items})
+            with self.assertRaises(grove.LimitExceeded):
+                next(index.scan(page=0))
+
     def test_hits_whose_payloads_do_not_fit_into_one_reply_come_in_more(self):
         index = self.index("large", dim=2)
         index.add(range(400), self.random.standard_normal((400, 2)), payloads=[{"text": "x" * 60000}] * 400)  # 24 MB

@@ -15,8 +15,8 @@ from .cluster import LocalCluster
 from .errors import (BadRequest, Busy, Exists, GroveError, Incomplete, LimitExceeded, NotFound, OutcomeUnknown, Timeout, Unavailable,
                      WriteFailed)
 from .index import Index
-from .results import Items, SearchResult
+from .results import Item, Items, SearchResult
 
 __version__ = "0.1.0"
-__all__ = ["AnnoyIndex", "BadRequest", "Busy", "Client", "Exists", "GroveError", "Incomplete", "Index", "Items", "LimitExceeded",
+__all__ = ["AnnoyIndex", "BadRequest", "Busy", "Client", "Exists", "GroveError", "Incomplete", "Index", "Item", "Items", "LimitExceeded",
            "LocalCluster", "NotFound", "OutcomeUnknown", "SearchResult", "Timeout", "Unavailable", "WriteFailed", "__version__"]

@@ -13,7 +13,7 @@ grove.errors; arguments of a wrong shape are BadRequest, a ValueError.
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
 
@@ -23,7 +23,7 @@ from .client import Client, Pending
 from .errors import BadRequest, GroveError, Incomplete, LimitExceeded, OutcomeUnknown
 from .index_names import IndexNames
 from .progress import Progress, reporter
-from .results import Hits, Items, SearchResult, hits_of, result_of
+from .results import Hits, Item, Items, SearchResult, hits_of, result_of
 from .writes import Write, write_all
 
 HIT_BYTES = 12  # of a search's reply: an id and a distance
@@ -180,6 +180,40 @@ class Index(IndexNames):
         payloads = [protocol.unpack_payload(p) for p in protocol.unpack_strings(reply.frame(4), n)]
         return Items(reply.array(1, "<u8"), rows, reply.array(3, "u1").astype(bool), payloads,
                      [key or None for key in protocol.unpack_strings(reply.frame(5), n)])
+
+    def scan(self, *, vectors: bool = True, payloads: bool = True, page: int = 4096) -> Iterator[Items]:
+        """All items in pages of at most `page` (1 to 65,536) items and 4 MiB: shard by shard, by ascending id in each; `found` is all true.
+
+        No snapshot: an item that is there from the first page to the last comes exactly once, as it was when its page was read; one that is
+        put or deleted meanwhile comes once or not at all. Unavailable if a shard's worker is away: no page is left out. vectors=False: they
+        have no columns."""
+        cursor = b""
+        while True:
+            reply = self.client.call("scan", [cursor] if cursor else [], timeout=self.timeout, index=self.name, limit=page,
+                                     with_vector=vectors, with_payload=payloads, cursor=bool(cursor))
+            items = self._page(reply, vectors)
+            cursor = reply.frame(5)
+            if len(cursor) != (protocol.CURSOR_BYTES if reply.header.get("cursor") else 0):
+                raise protocol.contradiction("scan")
+            if len(items.ids):
+                yield items
+            if not cursor:
+                return
+
+    def _page(self, reply: protocol.Reply, vectors_asked: bool) -> Items:
+        ids = reply.array(1, "<u8")
+        n, width = len(ids), protocol.row_shape(self.metric, self.dim)[1] if vectors_asked else 0
+        if reply.header.get("n") != n or len(reply.frame(2)) != width * n:
+            raise protocol.contradiction("scan")
+        rows = vectors.rows_back(reply.frame(2), self.metric == "hamming", self.dim) if width else numpy.zeros((n, 0), numpy.float32)
+        return Items(ids, rows, numpy.ones(n, bool), [protocol.unpack_payload(p) for p in protocol.unpack_strings(reply.frame(3), n)],
+                     [key or None for key in protocol.unpack_strings(reply.frame(4), n)])
+
+    def items(self, *, vectors: bool = True, payloads: bool = True) -> Iterator[Item]:
+        """All items one by one, as scan() gives them."""
+        for page in self.scan(vectors=vectors, payloads=payloads):
+            for number, vector, payload, key in zip(page.ids.tolist(), page.vectors, page.payloads, page.keys):
+                yield Item(number, vector if vectors else None, payload, key)
 
     def search(self, X: Any, k: int = 10, *, recall: Optional[float] = None, search_k: Optional[int] = None, exact: bool = False,
                mode: Optional[str] = None, payloads: bool = False, min_coverage: Optional[float] = None,

@@ -24,6 +24,7 @@ IN_FLIGHT_MAX = 64
 METRICS = ("angular", "euclidean", "manhattan", "hamming", "dot")
 CHANGES = ("create", "drop", "upsert", "delete", "build")  # operations whose outcome is unknown when no answer comes
 
+CURSOR_BYTES = 24
 COVERAGE = numpy.dtype([("shards", "<u4"), ("answered", "<u4"), ("failed", "<u4"), ("late", "<u4"), ("items", "<u8"),
                         ("searched", "<u8"), ("candidates", "<u8")])
 MISSING = numpy.dtype([("shard", "<u4"), ("status", "<i4"), ("items", "<u8"), ("zero", "<u8")])

@@ -54,6 +54,15 @@ class Items(NamedTuple):
     keys: List[Optional[bytes]]
 
 
+class Item(NamedTuple):
+    """One item: its id, vector [dim] (None if it was not asked for), payload (a dict or None) and key (bytes or None)."""
+
+    id: int
+    vector: Optional[numpy.ndarray]
+    payload: Optional[Dict[str, Any]]
+    key: Optional[bytes]
+
+
 class Hits(NamedTuple):
     """One reply to a search, as it came: counts [nq], ids and distances end to end, coverage [nq], payloads end to end or None,
     and the recall that is expected, if known."""
