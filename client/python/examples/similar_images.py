@@ -6,8 +6,9 @@
 FOLDER and those below it hold images; links, and images of less than 32 pixels, are left out. Debian's gnome-icon-theme has the same
 icons in several sizes: similar_images.py /usr/share/icons/gnome --query 256x256/devices/camera-photo.png
 
-With Annoy and 200 trees every list of neighbours has the exact distances. Prints for each hash how many do here, and how many do with
-exact search, which the tutorial looked for in a BallTree: that turned bits into floats.
+With Annoy and 200 trees every list of neighbours of the tutorial's 900 photographs has the exact distances; of these 963 icons, all but 3
+for the average hash (Annoy's own headers, from r-cran-rcppannoy). Prints for each hash how many do here, and how many do with exact search,
+which the tutorial looked for in a BallTree: that turned bits into floats.
 """
 import argparse
 import os
@@ -79,7 +80,7 @@ def compare(name, index, hashes):
     lists = [index.get_nns_by_item(i, NEIGHBOURS, include_distances=True)[1] for i in range(n)]
     exact = index.index.search(hashes, NEIGHBOURS, exact=True).distances.tolist()  # Annoy has no such thing
     trees, scan = (sum(a == b for a, b in zip(found, right)) for found in (lists, exact))
-    print(f"{name}: {index.f} bits, of {n} lists of {NEIGHBOURS} neighbours {trees} have the exact distances   with Annoy: all")
+    print(f"{name}: {index.f} bits, of {n} lists of {NEIGHBOURS} neighbours {trees} have the exact distances   published: all")
     print(f"{name}: {index.f} bits, with exact search {scan}")
 
 
