@@ -46,6 +46,7 @@ static const struct example import_examples[] = {
 		"60,000 images, each with a payload {label: ...}"},
 	{"grove import words a.npy b.npy --start-id 1000", "ids 1000, 1001, ... through both files"},
 	{"grove import words vectors.csv --ids ids.txt", "ids from a file, one a line"},
+	{"grove import glove glove-100-angular.hdf5", "the dataset train of a file in the layout of ann-benchmarks"},
 	{"grove import words items.jsonl", "a line for each item: {\"key\": \"boot-42\", \"vector\": [1, 0], \"payload\": {...}}"},
 	{"grove import songs old.ann --metric angular --dim 40", "an index file of Annoy: its items, and trees built anew"},
 	{"grove import words - --format csv < vectors.csv", "from standard input"},
@@ -53,6 +54,7 @@ static const struct example import_examples[] = {
 };
 static const struct option import_options[] = {
 	{"format", 0, "F", DATASET_FORMATS "; default: by the file's name, or its first bytes", false},
+	{"dataset", 0, "NAME", "of an HDF5 file, which of its datasets; default train", false},
 	{"start-id", 0, "N", "the first item's id; default 0", false},
 	{"ids", 0, "FILE", "ids, as many as there are vectors: text with one a line, or .npy", false},
 	{"metric", 0, "M", "make the index if it is not there (with --dim); if it is, it has to have this metric", false},
@@ -125,6 +127,7 @@ static const struct option search_options[] = {
 	{"vector", 0, "JSON", "search near this vector", false},
 	{"queries", 0, "FILE", "search near each vector of a file (formats as in import)", false},
 	{"format", 0, "F", "the file's format; default: by its name", false},
+	{"dataset", 0, "NAME", "of an HDF5 file, which of its datasets; default test", false},
 	{"query-labels", 0, "FILE", "labels of the queries, shown with them (formats as in import --labels)", false},
 	{"limit", 0, "N", "only the first N queries of the file", false},
 	{"k", 'k', "K", "how many neighbours; default 10", false},
@@ -148,6 +151,7 @@ static const struct example recall_examples[] = {
 static const struct option recall_options[] = {
 	{"queries", 0, "FILE", "vectors to search near (formats as in import)", false},
 	{"format", 0, "F", "the file's format; default: by its name", false},
+	{"dataset", 0, "NAME", "of an HDF5 file, which of its datasets; default test", false},
 	{"k", 'k', "K", "how many neighbours; default 10", false},
 	{"limit", 0, "N", "only the first N queries of the file", false},
 	{"mode", 0, "MODE", "graph (default) or forest", false},

@@ -13,7 +13,7 @@
 #include "common/limits.h"
 
 static const struct dataset_format *const formats[] = {
-	&dataset_idx, &dataset_npy, &dataset_fvecs, &dataset_bvecs, &dataset_fbin, &dataset_u8bin, &dataset_jsonl, &dataset_ann, &dataset_csv};
+	&dataset_idx, &dataset_npy, &dataset_fvecs, &dataset_bvecs, &dataset_fbin, &dataset_u8bin, &dataset_hdf5, &dataset_jsonl, &dataset_ann, &dataset_csv};
 enum { FORMATS = sizeof(formats) / sizeof(formats[0]) };
 
 static const struct dataset_format *format_by_name(const char *name)
@@ -34,6 +34,7 @@ static const struct dataset_format *format_by_path(const char *path)
 	if (end && strcmp(end, ".gz") == 0) *end = 0;
 	end = strrchr(name, '.');
 	if (end && (strcmp(end, ".tsv") == 0 || strcmp(end, ".txt") == 0)) return &dataset_csv;
+	if (end && strcmp(end, ".h5") == 0) return &dataset_hdf5;
 	const struct dataset_format *format = end ? format_by_name(end + 1) : NULL;
 	if (!format && strstr(name, "-idx") && strstr(name, "-ubyte")) format = &dataset_idx;
 	return format;
@@ -44,13 +45,14 @@ static const struct dataset_format *format_by_bytes(const uint8_t *bytes, size_t
 	if (n >= 6 && memcmp(bytes, "\x93NUMPY", 6) == 0) return &dataset_npy;
 	if (n >= 4 && bytes[0] == 0 && bytes[1] == 0 && (bytes[2] == 0x08 || bytes[2] == 0x0d) && bytes[3] >= 2)
 		return &dataset_idx;
+	if (n >= 8 && memcmp(bytes, "\x89HDF\r\n\x1a\n", 8) == 0) return &dataset_hdf5;
 	if (n >= 1 && bytes[0] == '{') return &dataset_jsonl;
 	return NULL;
 }
 
 static enum status format_choose(struct dataset *d, const char *format, struct report *report)
 {
-	uint8_t first[6];
+	uint8_t first[8];
 	size_t n = 0;
 	enum status status = bytes_peek(d->file, first, sizeof(first), &n, report);
 	if (status != STATUS_OK) return status;
@@ -113,6 +115,7 @@ enum status dataset_open_for(
 void dataset_close(struct dataset **d)
 {
 	if (!*d) return;
+	if ((*d)->format && (*d)->format->close) (*d)->format->close(*d);
 	bytes_close(&(*d)->file);
 	buf_release(&(*d)->line);
 	dataset_items_each(&(*d)->items, buf_release);

@@ -7,12 +7,13 @@
  *   bvecs   the same with rows of bytes
  *   fbin    u32 rows and u32 dimension, then float32, little-endian
  *   u8bin   the same with bytes
+ *   hdf5    a dataset of two dimensions in the root group: floats, bytes or bool.
  *   jsonl   a JSON object a line: {"id": 7, "vector": [0.5, 1, -2], "payload": {...}}, or "key" instead of the id; all lines have one of
  *           both, or none has. What `grove get --json` prints is a line, too
  *   ann     Annoy's index files (ann_layout.h): their items. Metric and dimension are not in the file
  *   csv     numbers separated by comma, semicolon, tab or blanks; a first line without any number is a heading
  *
- * The path "-" is standard input. All but ann may be gzip-compressed. Every value must be finite; a file that is shorter or longer than it says is refused, before its
+ * The path "-" is standard input. All but ann and hdf5 may be gzip-compressed. Every value must be finite; a file that is shorter or longer than it says is refused, before its
  * first row where the size shows it. One owner, one thread. Sentences name the file and the row or line. */
 #ifndef CLIENT_CLI_DATASET_H
 #define CLIENT_CLI_DATASET_H
@@ -25,15 +26,17 @@
 #include "common/status.h"
 #include "common/vec.h"
 
-#define DATASET_FORMATS "idx, npy, fvecs, bvecs, fbin, u8bin, jsonl, ann or csv" /* as sentences and --help name them */
+#define DATASET_FORMATS "idx, npy, fvecs, bvecs, fbin, u8bin, hdf5, jsonl, ann or csv" /* as sentences and --help name them */
 
 struct dataset;
 /* format: one of DATASET_FORMATS; NULL: by the file's name, else by its first bytes. */
 MUST_CHECK enum status dataset_open(const char *path, const char *format, struct dataset **ret, struct report *report);
-/* The same where the index is known that the vectors are for (or near which they lie); ann needs it. */
+/* The same where the index is known that the vectors are for (or near which they lie); ann needs it. part: of a file that holds several datasets
+ * (hdf5), which one; NULL: "train". */
 struct dataset_expected {
 	enum metric metric;
 	uint32_t dim;
+	const char *part;
 };
 MUST_CHECK enum status dataset_open_for(
 	const struct dataset_expected *expected, const char *path, const char *format, struct dataset **ret, struct report *report);

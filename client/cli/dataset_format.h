@@ -2,6 +2,8 @@
 #ifndef CLIENT_CLI_DATASET_FORMAT_H
 #define CLIENT_CLI_DATASET_FORMAT_H
 
+#include <sys/types.h>
+
 #include "client/cli/ann_layout.h"
 #include "client/cli/dataset.h"
 #include "client/cli/read_bytes.h"
@@ -19,6 +21,7 @@ struct dataset {
 	struct buf line; /* csv and jsonl: the line read ahead; ann: some nodes */
 	uint64_t line_number;
 	bool line_waits;
+	pid_t reader;	  /* hdf5: the process that reads it; 0: none */
 	bool has_items; /* jsonl: `items` is filled */
 	struct dataset_items items;
 	const struct dataset_expected *expected; /* while it is opened; may be NULL */
@@ -34,10 +37,11 @@ struct dataset_format {
 	enum status (*open)(struct dataset *d, struct report *report);
 	/* Up to max_rows rows; *ret_n 0 at the end. */
 	enum status (*read)(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report);
+	void (*close)(struct dataset *d); /* or NULL */
 };
 
-extern const struct dataset_format dataset_idx, dataset_npy, dataset_fvecs, dataset_bvecs, dataset_fbin, dataset_u8bin, dataset_jsonl,
-	dataset_ann, dataset_csv;
+extern const struct dataset_format dataset_idx, dataset_npy, dataset_fvecs, dataset_bvecs, dataset_fbin, dataset_u8bin, dataset_hdf5,
+	dataset_jsonl, dataset_ann, dataset_csv;
 
 void dataset_items_each(struct dataset_items *items, void (*each)(struct buf *));
 /* Checked head: 1 <= dim <= DIM_MAX, and the plain file's size is head + rows x dim x element. */

@@ -64,7 +64,7 @@ static enum status source_open_file(struct item_source *s, size_t file, struct r
 {
 	const char *path = s->options.files[file];
 	dataset_close(&s->dataset);
-	struct dataset_expected expected = {.metric = s->options.metric, .dim = s->options.dim};
+	struct dataset_expected expected = {.metric = s->options.metric, .dim = s->options.dim, .part = s->options.part};
 	enum status status = dataset_open_for(&expected, path, s->options.format, &s->dataset, report);
 	if (status != STATUS_OK) return status;
 	s->file = file;

@@ -16,6 +16,7 @@ struct item_source_options {
 	const char *const *files;
 	size_t file_count;
 	const char *format;      /* NULL: by each file's name */
+	const char *part;        /* of files with several datasets; NULL: "train" */
 	uint64_t start_id;       /* of the first vector; ids in an ann file are counted from it */
 	bool numbered;           /* start_id was asked for: files whose items have ids of their own are refused */
 	const char *ids, *labels; /* files, or NULL */

@@ -93,6 +93,7 @@ static int queries_of_file(const struct arguments *a, uint32_t metric, uint32_t 
 	struct item_source_options options = {.files = &path,
 		.file_count = 1,
 		.format = arguments_text(a, "format"),
+		.part = arguments_has(a, "dataset") ? arguments_text(a, "dataset") : "test",
 		.dim = dim,
 		.metric = (enum metric)metric};
 	if (!arguments_u32(a, "limit", 1, QUERIES_MAX, &limit)) return EXIT_USAGE;

@@ -269,4 +269,4 @@ static enum status ann_read(struct dataset *d, uint32_t max_rows, void *out, uin
 	return STATUS_OK;
 }
 
-const struct dataset_format dataset_ann = {"ann", ann_open, ann_read};
+const struct dataset_format dataset_ann = {"ann", ann_open, ann_read, NULL};

@@ -26,5 +26,5 @@ static enum status u8bin_open(struct dataset *d, struct report *report)
 	return bin_open(d, DTYPE_U8, 1, report);
 }
 
-const struct dataset_format dataset_fbin = {"fbin", fbin_open, dataset_read_counted};
-const struct dataset_format dataset_u8bin = {"u8bin", u8bin_open, dataset_read_counted};
+const struct dataset_format dataset_fbin = {"fbin", fbin_open, dataset_read_counted, NULL};
+const struct dataset_format dataset_u8bin = {"u8bin", u8bin_open, dataset_read_counted, NULL};

@@ -92,4 +92,4 @@ static enum status csv_read(struct dataset *d, uint32_t max_rows, void *out, uin
 	return STATUS_OK;
 }
 
-const struct dataset_format dataset_csv = {"csv", csv_open, csv_read};
+const struct dataset_format dataset_csv = {"csv", csv_open, csv_read, NULL};

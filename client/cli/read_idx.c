@@ -35,7 +35,7 @@ static enum status idx_open(struct dataset *d, struct report *report)
 	return dataset_set_shape(d, rows, dim, 4 + (size_t)4 * head[3], report);
 }
 
-const struct dataset_format dataset_idx = {"idx", idx_open, dataset_read_counted};
+const struct dataset_format dataset_idx = {"idx", idx_open, dataset_read_counted, NULL};
 
 /* ---- labels ---- */
 

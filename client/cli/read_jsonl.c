@@ -218,4 +218,4 @@ static enum status jsonl_read(struct dataset *d, uint32_t max_rows, void *out, u
 	return STATUS_OK;
 }
 
-const struct dataset_format dataset_jsonl = {"jsonl", jsonl_open, jsonl_read};
+const struct dataset_format dataset_jsonl = {"jsonl", jsonl_open, jsonl_read, NULL};

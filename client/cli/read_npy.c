@@ -35,4 +35,4 @@ static enum status npy_open(struct dataset *d, struct report *report)
 	return dataset_set_shape(d, head.sizes[0], head.sizes[1], head.bytes, report);
 }
 
-const struct dataset_format dataset_npy = {"npy", npy_open, dataset_read_counted};
+const struct dataset_format dataset_npy = {"npy", npy_open, dataset_read_counted, NULL};

@@ -65,5 +65,5 @@ static enum status vecs_read(struct dataset *d, uint32_t max_rows, void *out, ui
 	return STATUS_OK;
 }
 
-const struct dataset_format dataset_fvecs = {"fvecs", fvecs_open, vecs_read};
-const struct dataset_format dataset_bvecs = {"bvecs", bvecs_open, vecs_read};
+const struct dataset_format dataset_fvecs = {"fvecs", fvecs_open, vecs_read, NULL};
+const struct dataset_format dataset_bvecs = {"bvecs", bvecs_open, vecs_read, NULL};

@@ -222,6 +222,7 @@ int verb_import(const struct arguments *a)
 	struct item_source_options options = {.files = a->positional + 1,
 		.file_count = a->positional_count - 1,
 		.format = arguments_text(a, "format"),
+		.part = arguments_text(a, "dataset"),
 		.numbered = arguments_has(a, "start-id"),
 		.ids = arguments_text(a, "ids"),
 		.labels = arguments_text(a, "labels")};

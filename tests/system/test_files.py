@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """Files that say more than vectors: ids, keys and payloads come back as they were given."""
 import json
+import os
+import shutil
+import subprocess
 import unittest
 
 import cluster
@@ -48,6 +51,47 @@ class JsonLines(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("--format", done.stderr)
         self.c.grove("import", "bad", "-", "--format", "csv", text="1,2\n", check=0)
+
+
+class Hdf5(unittest.TestCase):
+    """A file in the layout of ann-benchmarks: 6 vectors and 2 queries."""
+    FILE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fuzz/corpus/dataset_hdf5/layout")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.c = cluster.Cluster(workers=1)
+        cls.c.wait_ready()
+        cls.c.grove("create", "layout", "--dim", 2, "--metric", "euclidean", check=0)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.c.close()
+
+    def test_train_is_imported_and_test_is_searched_for(self):
+        self.assertEqual(json.loads(self.c.grove("import", "layout", self.FILE, "--json", check=0).stdout)["ok"], 6)
+        answers = [json.loads(line) for line in self.c.grove("search", "layout", "--queries", self.FILE, "-k", 1, "--json", check=0).stdout.splitlines()]
+        self.assertEqual([(a["ids"], a["distances"]) for a in answers], [([1], [0]), ([2], [0])])
+        measured = json.loads(self.c.grove("recall", "layout", "--queries", self.FILE, "--dataset", "train", "-k", 2, "--json", check=0).stdout)
+        self.assertEqual((measured["queries"], measured["items"]), (6, 6))
+
+    def test_what_cannot_be_read_is_told(self):
+        done = self.c.grove("import", "layout", self.FILE, "--dataset", "base")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("it has: distances, neighbors, test, train", done.stderr)
+        with open(self.FILE, "rb") as f:
+            damaged = os.path.join(self.c.folder, "cut.hdf5")
+            with open(damaged, "wb") as out:
+                out.write(f.read()[:-200])
+        done = self.c.grove("import", "layout", damaged)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cut.hdf5", done.stderr)
+
+    def test_a_build_without_hdf5_says_so(self):
+        alone = os.path.join(self.c.folder, "grove")
+        shutil.copy(cluster.program("grove"), alone)
+        done = subprocess.run([alone, "--endpoint", self.c.endpoint, "import", "layout", self.FILE], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("libhdf5-dev", done.stderr)
 
 
 cluster.run()
