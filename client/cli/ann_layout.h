@@ -1,7 +1,7 @@
 /* ann_layout.h - the files of Annoy, "file.ann": what stands where in a node.
  *
  * A file is an array of nodes of one size and nothing else: it names no metric, dimension or version. Little-endian.
- *   item     node i < n_items: `descendants` 1, or 0 for an id that was never added (all zero then); the vector as it was given
+ *   item     node i < n_items: `descendants` 1, or 0 for an id that was never added (all zero then, but for dot's factor and what follows it); the vector as it was given
  *   bucket   descendants <= capacity: that many ids from `children` on, over the vector's place
  *   split    descendants > capacity: two children, node numbers, and the vector is the normal of a plane
  *   root     descendants == n_items, whatever it has really. If it is a bucket, only as many of its ids count as there are items: the
@@ -27,6 +27,7 @@ struct ann_layout {
 	uint8_t factor;       /* where dot's float32 sqrt(max |v|^2 - |v|^2) is; 0: nowhere */
 	uint8_t built;        /* where a byte of 0 or 1 is; 0: nowhere */
 };
+enum { ANN_OFFSET_AT = 4 }; /* of a split of euclidean and manhattan, in what is written: float32, how far the plane is from zero */
 extern const struct ann_layout ann_layouts[]; /* ended by versions NULL; of each metric first what ann_layout_written() gives */
 
 /* That of Annoy 1.17.3, the release that is installed: what is written. */

@@ -66,11 +66,13 @@ static const struct option import_options[] = {
 static const struct example export_examples[] = {
 	{"grove export words words.jsonl", "ids, keys, vectors and payloads, a JSON object a line"},
 	{"grove export words words.npy --ids ids.npy", "the vectors for NumPy, and beside them the ids in the same order"},
+	{"grove export words words.ann --trees 50", "trees and all, for annoy.AnnoyIndex.load()"},
 	{"grove export words - | head -3", "the first three items, by id"},
 	{0, 0},
 };
 static const struct option export_options[] = {
-	{"format", 0, "F", "npy (vectors; a hamming index's as packed bits) or jsonl; default: by the file's name, jsonl for -", false},
+	{"format", 0, "F", "npy (vectors; a hamming index's as packed bits), jsonl, or ann (an index file of Annoy 1.17); default: by the file's name, jsonl for -", false},
+	{"trees", 0, "T", "with ann: trees to build into the file, 1 to 10000; default: as many as the index has", false},
 	{"ids", 0, "FILE", "with npy: write the ids to this file (.npy, or else text with one a line)", false},
 	{0, 0, 0, 0, 0},
 };
@@ -182,7 +184,7 @@ const struct command commands[] = {
 		create_options, 1, 1, verb_create},
 	{"import", "NAME FILE... [--format F] [--start-id N] [--ids FILE] [--labels FILE] [--metric M --dim D]",
 		"put the vectors of files into an index", import_examples, import_options, 2, ANY_NUMBER, verb_import},
-	{"export", "NAME FILE [--format F] [--ids FILE]", "write all items of an index into a file", export_examples, export_options, 2, 2, verb_export},
+	{"export", "NAME FILE [--format F] [--ids FILE] [--trees T]", "write all items of an index into a file", export_examples, export_options, 2, 2, verb_export},
 	{"put", "NAME (--id N | --key K) --vector JSON [--payload JSON]", "insert or replace one item", put_examples, put_options,
 		1, 1, verb_put},
 	{"get", "NAME --id N...", "show items", get_examples, id_options, 1, ANY_NUMBER, verb_get},

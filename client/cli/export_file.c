@@ -70,8 +70,8 @@ static enum status open_temporary(struct export_file *f, struct report *report)
 {
 	int n = snprintf(f->temporary, sizeof(f->temporary), "%s.%d.tmp", f->target, (int)getpid());
 	if (n < 0 || n >= (int)sizeof(f->temporary)) return report_set(report, STATUS_LIMIT, "the path %.100s... is too long", f->given);
-	int fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (fd >= 0) f->stream = fdopen(fd, "wb");
+	int fd = open(f->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd >= 0) f->stream = fdopen(fd, "w+b");
 	if (f->stream) {
 		watch_signals();
 		slot_take(f);

@@ -15,7 +15,7 @@ enum { EXPORT_FILES_MAX = 4 };
 struct export_file;
 /* path "-": stdout. seeks: it has to be an ordinary file (USAGE if it is none). */
 MUST_CHECK enum status export_file_open(const char *path, bool seeks, struct export_file **ret, struct report *report);
-FILE *export_file_stream(struct export_file *f); /* whose errors are told by the check and the commit */
+FILE *export_file_stream(struct export_file *f); /* where it seeks it can be read, too. Its errors are told by the check and the commit */
 const char *export_file_path(const struct export_file *f); /* as it was given */
 MUST_CHECK enum status export_file_check(struct export_file *f, struct report *report); /* whether all could be written so far */
 /* Everything is in the file and the file has its name; or it is discarded. */

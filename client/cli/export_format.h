@@ -8,7 +8,9 @@
 struct export_format {
 	const char *name;   /* of --format, and the ending of files */
 	bool seeks;         /* needs an ordinary file: what stands at its beginning is only known at the end */
-	bool ids, payloads; /* holds ids and keys; payloads */
+	bool ids, payloads; /* holds ids; payloads */
+	bool keys;          /* holds keys */
+	bool trees;         /* of the index, or --trees */
 	/* The file is open and empty, and stays the caller's. *ret is the format's own. */
 	enum status (*begin)(const grove_index *index, struct export_file *file, void **ret, struct report *report);
 	/* Errors of the file's stream are looked at by the caller. */
@@ -17,7 +19,7 @@ struct export_format {
 	void (*end)(void *own);                                  /* frees it; NULL is fine */
 };
 
-extern const struct export_format export_npy, export_jsonl;
+extern const struct export_format export_npy, export_jsonl, export_ann;
 
 /* A file of ids beside one that has none: npy if its name ends so, else text with one id a line. The order is that of the items. */
 struct export_ids;

@@ -107,6 +107,14 @@ static const char *tree_fault(const struct dataset *d, uint64_t number, const ui
 	return NULL;
 }
 
+/* Zeros, but that dot's build() sets the factor and what follows it of gaps, too. */
+static bool gap_right(const struct dataset *d, const uint8_t *node)
+{
+	const struct ann_layout *l = d->layout;
+	size_t head = l->factor ? l->factor : l->vector;
+	return zeros(node, head) && zeros(node + l->vector, ann_vector_bytes(l, d->dim));
+}
+
 struct roots {
 	struct buf crcs;      /* of each node with as many descendants as there are items */
 	uint64_t first, last; /* the first of those without a gap up to the last */
@@ -118,7 +126,7 @@ static enum status node_check(struct dataset *d, uint64_t number, const uint8_t 
 	uint64_t descendants = id_at(d->layout, node);
 	const char *fault;
 	if (number < d->slots) {
-		if (descendants == 0 && zeros(node, bytes)) return STATUS_OK;
+		if (descendants == 0 && gap_right(d, node)) return STATUS_OK;
 		fault = descendants == 1 ? item_fault(d, node) : "is neither an item nor a gap";
 		d->rows++;
 	} else {

@@ -12,8 +12,9 @@
 #include "client/cli/session.h"
 #include "client/cli/verbs.h"
 #include "common/clock.h"
+#include "common/limits.h"
 
-static const struct export_format *const formats[] = {&export_npy, &export_jsonl};
+static const struct export_format *const formats[] = {&export_npy, &export_ann, &export_jsonl};
 enum { FORMATS = sizeof(formats) / sizeof(formats[0]), LOOK_ITEMS = 256 /* between two looks at the bar and the files */ };
 
 struct export {
@@ -36,7 +37,7 @@ static const struct export_format *format_by_name(const char *name)
 	return NULL;
 }
 
-/* "npy or jsonl" */
+/* "npy, ann or jsonl" */
 static const char *format_names(char *out, size_t size)
 {
 	size_t used = 0;
@@ -56,6 +57,7 @@ static int format_choose(const struct arguments *a, const struct export_format *
 	if (!format && name) return usage_error(a->command, "there is no format '%s': %s", name, names);
 	if (!format) return usage_error(a->command, "the format of %s cannot be told from its name: say --format %s", path, names);
 	if (format->ids && arguments_has(a, "ids")) return usage_error(a->command, "--ids is for formats without ids; %s has them", format->name);
+	if (!format->trees && arguments_has(a, "trees")) return usage_error(a->command, "--trees is for ann; %s has none", format->name);
 	if (strcmp(path, "-") == 0 && arguments_has(a, "json")) return usage_error(a->command, "--json and the items cannot both go to stdout: name a file");
 	*ret = format;
 	return EXIT_OK;
@@ -105,7 +107,7 @@ static void summary(const struct export *e, bool ids)
 	double seconds = (double)(clock_us() - e->started_us) / 1e6, rate = seconds > 0 ? (double)e->items / seconds : 0;
 	if (!e->format->ids && !ids && !e->counted)
 		output_message("%s has no ids, and these are not 0 to %" PRIu64 ": --ids FILE writes them beside it", e->format->name, e->items - 1);
-	if (!e->format->ids && e->keys) output_message("%s has no keys: jsonl has", e->format->name);
+	if (!e->format->keys && e->keys) output_message("%s has no keys: jsonl has", e->format->name);
 	if (e->session.json)
 		fprintf(stdout, "{\"items\":%" PRIu64 ",\"seconds\":%.3f,\"items_per_second\":%.0f}\n", e->items, seconds, rate);
 	else
@@ -118,11 +120,14 @@ int verb_export(const struct arguments *a)
 	struct export e = {.counted = true, .started_us = clock_us()};
 	struct report report = {.status = STATUS_OK};
 	const char *ids = arguments_text(a, "ids");
+	uint32_t trees = 0;
 	int exit_code = format_choose(a, &e.format);
 	if (exit_code != EXIT_OK) return exit_code;
+	if (!arguments_u32(a, "trees", 1, TREES_MAX, &trees)) return EXIT_USAGE;
 	exit_code = session_open(&e.session, a, GROVE_DEFAULT_TIMEOUT_MS);
 	if (exit_code == EXIT_OK) exit_code = session_index(&e.session, a->positional[0], &e.info);
 	if (exit_code != EXIT_OK) goto out;
+	if (trees) e.info.trees = trees;
 	enum status status = export_file_open(a->positional[1], e.format->seeks, &e.file, &report);
 	if (status == STATUS_OK && ids) status = export_ids_open(ids, &e.ids, &report);
 	if (status == STATUS_OK) status = e.format->begin(&e.info, e.file, &e.own, &report);

@@ -77,5 +77,5 @@ static enum status jsonl_finish(void *own, struct report *report)
 	return STATUS_OK;
 }
 
-const struct export_format export_jsonl = {.name = "jsonl", .ids = true, .payloads = true, .begin = jsonl_begin, .item = jsonl_item, .finish = jsonl_finish,
+const struct export_format export_jsonl = {.name = "jsonl", .ids = true, .payloads = true, .keys = true, .begin = jsonl_begin, .item = jsonl_item, .finish = jsonl_finish,
 	.end = free};

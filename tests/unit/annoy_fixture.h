@@ -95,7 +95,11 @@ static inline void annoy_file_make(
 	prng_seed(&f->prng, seed);
 	for (uint64_t i = 0; i < items; i++) {
 		annoy_new_node(f);
-		if (gap_of && i + 1 < items && prng_below(&f->prng, gap_of) == 0) continue;
+		if (gap_of && i + 1 < items && prng_below(&f->prng, gap_of) == 0) {
+			if (l->factor) store_f32(annoy_node(f, i) + l->factor, sqrtf((float)dim)); /* dot's build() looks at gaps, too */
+			if (l->built) annoy_node(f, i)[l->built] = 1;
+			continue;
+		}
 		annoy_item(f, i);
 		ids[n++] = i;
 	}
