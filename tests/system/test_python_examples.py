@@ -172,6 +172,23 @@ class Examples(unittest.TestCase):
             for tile in row[1:]:
                 self.assertTrue((images[near[query]] == tile).all(axis=(1, 2, 3)).any())
 
+    def test_cifar_gives_the_numbers_of_mnist_for_the_same_images_in_its_format(self):
+        # Three equal channels and a black margin change no cosine. A leaf holds up to 3,074: more images have trees of several leaves.
+        images, labels, queries, answers = self.mnist(*((10000, 2000) if cluster.FULL else (3500, 500)))
+        half = len(images) // 2
+        for name, rows, kinds in (("data_batch_1", images[:half], labels[:half]), ("data_batch_2", images[half:], labels[half:]),
+                                  ("test_batch", queries, answers)):
+            channel = numpy.pad(rows.reshape(-1, 28, 28), ((0, 0), (2, 2), (2, 2))).reshape(len(rows), -1)
+            numpy.hstack([kinds[:, None], channel, channel, channel]).tofile(f"{self.folder}/{name}.bin")
+        with open(f"{self.folder}/batches.meta.txt", "w") as f:
+            f.write("\n".join("top trouser pullover dress coat sandal shirt sneaker bag boot".split()))
+        text = self.run_example("cifar10.py", self.folder)
+        self.report("cifar10.py", text)
+        right = (labels[nearest(images, queries, 1)[:, 0]] == answers).mean()
+        at_100, at_10000 = self.accuracies(text)
+        self.assertAlmostEqual(at_100, right, delta=0.01)
+        self.assertAlmostEqual(at_10000, right, delta=0.005)
+
     def test_cifar_says_which_files_it_wants(self):
         self.assertIn("data_batch_1.bin", self.run_example("cifar10.py", self.folder, check=2))
 
