@@ -1,6 +1,6 @@
 /* scan.c - a page of a scan: the live items of one shard from an id on, in the order of their ids, until the limit or SCAN_BYTES_MAX.
  *
- * A page is one piece of work for the search threads, as a get is: it never waits for the writer, and the snapshot it pins goes with it. So a
+ * A page is one piece of work for the search threads, as a get is, or a few while a memtable is put in order: it never waits for the writer, and the snapshot it pins goes with it. So a
  * scan is no snapshot of the shard, but ids only ascend from page to page: what stays is seen once. When the deadline comes a page ends with
  * what it has; it fails only if it has nothing to say. */
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "common/cursor.h"
 #include "worker/task.h"
 
-struct scan_job { struct pool_job job; struct task task; struct held *held; }; /* job first */
+struct scan_job { struct pool_job job; struct task task; struct held *held; bool again; }; /* job first; again: not answered yet */
 
 struct page {
 	uint32_t n;
@@ -110,7 +110,9 @@ static enum status scan_answer(struct scan_job *s, struct page *p, struct pool_t
 	p->row = ask->with_vector ? dtype_row_bytes(metric_dtype(identity->metric), identity->dim) : 0;
 	status = scan_open(snapshot, ask->from, &pulse.pulse, &scan);
 	if (status == STATUS_OK) status = page_fill(p, ask, scan);
+	s->again = status == STATUS_BUSY;
 	if (status == STATUS_OK) page_answer(s, p);
+	else if (s->again) status = STATUS_OK; /* more is to be put in order: at the end of the queue, behind the searches that wait */
 	else if (status == STATUS_TIMEOUT) report_set(report, status, "the deadline passed while unbuilt items were put in order: ask again, or allow more time");
 	else report_set(report, status, "the worker has no memory for a page of a scan: ask for fewer items at once");
 	scan_close(&scan);
@@ -123,6 +125,7 @@ static void scan_run(struct pool_job *job, size_t piece, struct pool_thread *thr
 	struct scan_job *s = (struct scan_job *)job;
 	struct page page = {0};
 	struct report why = {0};
+	s->again = false;
 	enum status status = clock_us() >= s->task.deadline_us ? report_set(&why, STATUS_TIMEOUT, "the deadline passed before the scan began")
 							       : scan_answer(s, &page, thread, &why);
 
@@ -134,7 +137,14 @@ static void scan_run(struct pool_job *job, size_t piece, struct pool_thread *thr
 static void scan_finish(struct pool_job *job, struct pool_thread *thread)
 {
 	struct scan_job *s = (struct scan_job *)job;
+	struct report why;
 
+	if (s->again) {
+		enum status status = pool_submit(s->task.parts->pool, job);
+		if (status == STATUS_OK) return;
+		report_set(&why, status, "the worker has %d searches in queue: try again a little later", POOL_JOBS_MAX);
+		task_refuse(&s->task, &why);
+	}
 	shard_table_done(s->task.parts->table, s->held);
 	task_release(&s->task);
 	free(s);

@@ -86,13 +86,14 @@ float snapshot_predict(const struct snapshot *snap, const struct search_spec *sp
 struct item_view { uint64_t id, sequence; const void *vector; struct blob key, payload; };
 bool snapshot_get(const struct snapshot *snap, uint64_t id, struct item_view *ret);
 
-/* The live items from an id on, in ascending order of ids: memtables and segments as one. The first step may have to sort memtables; what it sorted
+/* The live items from an id on, in ascending order of ids: memtables and segments as one. Memtables may have to be sorted first; what was sorted
  * stays for the next scan. A step that came upon too many dead rows, or whose pulse stopped it, is SCAN_PAUSED: go on from *ret_from, which is
  * above all ids that were given; it was at least one id of the shard further than before. One thread; the snapshot has to live as long. */
-enum { SCAN_ROWS_MAX = 1 << 18 }; /* looked at by one scan before it pauses */
+enum { SCAN_ROWS_MAX = 1 << 18, /* looked at by one scan before it pauses */
+	SCAN_SORT_ROWS_MAX = 1 << 17 /* sorted by one scan_open() */ };
 enum scan_step { SCAN_ITEM, SCAN_PAUSED, SCAN_END };
 struct scan;
-/* TIMEOUT: the pulse stopped it before anything could be said. */
+/* BUSY: it sorted SCAN_SORT_ROWS_MAX rows and there are more; call it again, after letting others have their turn. TIMEOUT: the pulse stopped it. */
 MUST_CHECK enum status scan_open(const struct snapshot *snap, uint64_t from, const struct pulse *pulse, struct scan **ret);
 enum scan_step scan_next(struct scan *s, struct item_view *ret_item, uint64_t *ret_from);
 void scan_close(struct scan **s);

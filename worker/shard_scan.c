@@ -3,7 +3,8 @@
  * A source is a segment, which has a permutation of its rows by id, or a chunk of a memtable, whose order is made when a scan first needs it
  * and kept (memtable_order): rows do not move, so an order once made is right for good. The last chunk of a memtable may still grow; the part of
  * it that the snapshot sees is sorted anew for each scan, a few thousand rows at most. So a scan that begins in the middle finds its place
- * in each source by halving, and costs what it gives, the dead rows between included; of these, SCAN_ROWS_MAX at a time.
+ * in each source by halving, and costs what it gives, the dead rows between included; of these, SCAN_ROWS_MAX at a time. The first scan over
+ * many unbuilt rows sorts them SCAN_SORT_ROWS_MAX at a time, some 20 ms each, so that a search behind it waits no longer than for another search.
  *
  * Rejected: one pass over all rows of the memtables for each page, keeping the lowest ids. It needs no order, but the pages of n
  * unbuilt items would cost n squared. */
@@ -30,6 +31,7 @@ struct scan {
 	uint16_t *sorted[MEMTABLES_MAX]; /* the growing chunks */
 	uint64_t begun; /* the lowest id there was */
 	uint64_t rows;  /* looked at */
+	uint32_t sorted_rows; /* now, to stay */
 	bool given;
 	uint64_t last;  /* given last */
 };
@@ -91,7 +93,10 @@ static enum status add_memtable(struct scan *s, uint32_t i, uint64_t from)
 		struct source source = {.part = i, .first = first, .ids = memtable_rows(m, first, limit, 0).ids, .end = limit - first < each ? limit - first : each};
 		enum status status = STATUS_OK;
 		if (source.end == each) {
-			status = memtable_order(m, first / each, &source.order);
+			bool made = false;
+			if (s->sorted_rows >= SCAN_SORT_ROWS_MAX) return STATUS_BUSY;
+			status = memtable_order(m, first / each, &source.order, &made);
+			s->sorted_rows += made ? each : 0;
 		} else {
 			source.order = s->sorted[i] = malloc(source.end * sizeof(*s->sorted[i]));
 			if (!source.order) status = STATUS_NO_MEMORY;

@@ -288,6 +288,33 @@ static void a_page_holds_what_was_asked_for_and_says_where_the_next_begins(void 
 	bench_remove(&b);
 }
 
+/* More unbuilt rows than are put in order at once: the page goes through the queue more than once, and is answered. */
+static void a_page_of_many_unbuilt_items_comes_in_order(void **state)
+{
+	enum { ITEMS = SCAN_SORT_ROWS_MAX + 20000, EACH = 20000 };
+	struct bench b;
+
+	bench_open(&b, 1);
+	struct uuid shard = bench_make(&b, 0, 1, METRIC_HAMMING, 8);
+	for (uint32_t done = 0; done < ITEMS; done += EACH) {
+		static uint8_t ids[8 * EACH], rows[EACH];
+		for (uint32_t i = 0; i < EACH; i++) store_u64(ids + 8 * (size_t)i, ITEMS + EACH - done - i);
+		struct cluster_request w = {.kind = CLUSTER_WRITE,
+			.write = {.shard = shard, .epoch = 1, .kind = WRITE_UPSERT, .items = {.n = EACH, .dtype = DTYPE_BITS, .dim = 8, .ids = ids, .vectors = rows}}};
+		struct answer a = bench_ask(&b, &w);
+		assert_int_equal(a.reply.error.status, STATUS_OK);
+		answer_release(&a);
+	}
+	struct cluster_request r = {.kind = CLUSTER_SCAN, .scan = {.shard = shard, .from = 40000, .limit = 1000}};
+	struct answer a = bench_ask(&b, &r);
+	assert_int_equal(a.reply.error.status, STATUS_OK);
+	assert_int_equal(a.reply.scan.items.n, 1000);
+	for (uint32_t i = 0; i < 1000; i++) assert_int_equal(load_u64(a.reply.scan.items.ids + 8 * (size_t)i), 40000 + i);
+	assert_true(a.reply.scan.more && a.reply.scan.next == 41000);
+	answer_release(&a);
+	bench_remove(&b);
+}
+
 /* 300 rows of 20,000 floats are 24 MB: six pages of at most 4 MiB each, and a row more would not have fit. */
 static void a_page_ends_where_its_bytes_do(void **state)
 {
@@ -560,6 +587,7 @@ int main(void)
 		cmocka_unit_test(margin_is_a_tenth_and_at_most_50_ms),
 		cmocka_unit_test(item_is_got_as_it_was_put_and_only_under_its_own_key),
 		cmocka_unit_test(a_page_holds_what_was_asked_for_and_says_where_the_next_begins),
+		cmocka_unit_test(a_page_of_many_unbuilt_items_comes_in_order),
 		cmocka_unit_test(a_page_ends_where_its_bytes_do),
 		cmocka_unit_test(hits_carry_their_payloads_when_asked),
 		cmocka_unit_test(write_to_an_unknown_shard_is_rejected),

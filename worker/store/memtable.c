@@ -315,7 +315,7 @@ void memtable_sort(const struct memtable *m, uint32_t chunk, uint32_t n, uint16_
 }
 
 /* Two readers may sort the same chunk; the second one's work is thrown away. */
-enum status memtable_order(const struct memtable *m, uint32_t chunk, const uint16_t **ret)
+enum status memtable_order(const struct memtable *m, uint32_t chunk, const uint16_t **ret, bool *ret_made)
 {
 	struct chunk *c = chunk_at(m, chunk);
 	uint16_t *kept = atomic_load_explicit(&c->order, memory_order_acquire), *made = NULL;
@@ -332,6 +332,7 @@ enum status memtable_order(const struct memtable *m, uint32_t chunk, const uint1
 		}
 	}
 	*ret = kept;
+	*ret_made = made != NULL;
 	return STATUS_OK;
 }
 

@@ -37,8 +37,8 @@ struct segment_bytes memtable_payload(const struct memtable *m, uint32_t row);
 /* Rows lie in chunks of so many; chunk c holds rows from c times that on. */
 uint32_t memtable_chunk_rows(const struct memtable *m);
 /* The places in a chunk whose rows are all below the reader's limit, by ascending (id, row). Sorted by the first who asks, and kept as long as
- * the memtable. */
-MUST_CHECK enum status memtable_order(const struct memtable *m, uint32_t chunk, const uint16_t **ret);
+ * the memtable; *ret_made: it was by this call. */
+MUST_CHECK enum status memtable_order(const struct memtable *m, uint32_t chunk, const uint16_t **ret, bool *ret_made);
 /* The same for the first n rows of a chunk, into the caller's memory. */
 void memtable_sort(const struct memtable *m, uint32_t chunk, uint32_t n, uint16_t *out);
 /* Rows first .. below `limit`, up to the end of first's chunk, as the engine takes them, alive at `at`. n is 0 from limit on. */
