@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "client/cli/output.h"
 #include "common/clock.h"
 #include "common/limits.h"
 #include "common/vec.h"
@@ -62,6 +63,8 @@ static int page_fetch(struct item_stream *s, struct source *source, grove_reply 
 		if (code == GROVE_OK) code = grove_wait(s->client, source->ahead, ret);
 		source->ahead = 0;
 		if (code == GROVE_OK || !may_repeat(code) || clock_us() + pause_us > give_up_us) return code;
+		if (pause_us == PAUSE_FIRST_US && code != GROVE_BUSY)
+			output_message("%s: asking again for %u s", grove_message(s->client), (unsigned)(s->patience_us / 1000000));
 		grove_reply_free(ret);
 		nanosleep(&(struct timespec){.tv_sec = (time_t)(pause_us / 1000000), .tv_nsec = (long)(pause_us % 1000000) * 1000}, NULL);
 		pause_us = pause_us * 2 > PAUSE_MAX_US ? PAUSE_MAX_US : pause_us * 2;

@@ -1,7 +1,8 @@
 /* verb_export.c - `grove export`: all items of an index into a file, in the order of their ids.
  *
  * Writers and builds may go on: an item that is there from beginning to end is in the file once (proto/CLIENT.md, scan). The file is there
- * whole or not at all. A format is a row of export_format.h; here stands what they share. */
+ * whole or not at all. A page is asked for again until --timeout has passed, and one asking waits at most REQUEST_TIMEOUT_MS, so that what a restarted
+ * coordinator forgot is soon asked again. A format is a row of export_format.h; here stands what they share. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 #include "common/limits.h"
 
 static const struct export_format *const formats[] = {&export_npy, &export_ann, &export_jsonl};
-enum { FORMATS = sizeof(formats) / sizeof(formats[0]), LOOK_ITEMS = 256 /* between two looks at the bar and the files */ };
+enum { FORMATS = sizeof(formats) / sizeof(formats[0]), LOOK_ITEMS = 256 /* between two looks at the bar and the files */,
+	EXPORT_TIMEOUT_MS = 30000, REQUEST_TIMEOUT_MS = 5000 };
 
 struct export {
 	struct session session;
@@ -115,6 +117,12 @@ static void summary(const struct export *e, bool ids)
 			count_text((uint64_t)rate, rate_text, sizeof(rate_text)));
 }
 
+static int requests_short(struct session *s)
+{
+	int code = grove_set_timeout(s->client, s->timeout_ms < REQUEST_TIMEOUT_MS ? s->timeout_ms : REQUEST_TIMEOUT_MS);
+	return code == GROVE_OK ? EXIT_OK : session_fail(s, code);
+}
+
 int verb_export(const struct arguments *a)
 {
 	struct export e = {.counted = true, .started_us = clock_us()};
@@ -124,8 +132,9 @@ int verb_export(const struct arguments *a)
 	int exit_code = format_choose(a, &e.format);
 	if (exit_code != EXIT_OK) return exit_code;
 	if (!arguments_u32(a, "trees", 1, TREES_MAX, &trees)) return EXIT_USAGE;
-	exit_code = session_open(&e.session, a, GROVE_DEFAULT_TIMEOUT_MS);
+	exit_code = session_open(&e.session, a, EXPORT_TIMEOUT_MS);
 	if (exit_code == EXIT_OK) exit_code = session_index(&e.session, a->positional[0], &e.info);
+	if (exit_code == EXIT_OK) exit_code = requests_short(&e.session);
 	if (exit_code != EXIT_OK) goto out;
 	if (trees) e.info.trees = trees;
 	enum status status = export_file_open(a->positional[1], e.format->seeks, &e.file, &report);

@@ -240,6 +240,7 @@ class Export(unittest.TestCase):
             c.workers[0].kill()
             done = c.grove("export", "x", path, "--timeout", "2000", check=69)
             self.assertIn("shard", done.stderr)
+            self.assertIn("asking again for 2 s", done.stderr)
             with open(path, encoding="utf-8") as file:
                 self.assertEqual(file.read(), "old")
             self.assertEqual([f for f in os.listdir(c.folder) if f.endswith(".tmp") or f.endswith(".jsonl")], [])
@@ -256,6 +257,41 @@ class Export(unittest.TestCase):
             c.workers[0].start()
             self.assertEqual(export.wait(60), 0)
             self.assertEqual(len(numpy.load(path)), len(model.items))
+
+    def test_an_export_outlives_a_coordinator_that_restarts_and_a_scan_goes_on(self):
+        with cluster.Cluster(workers=2) as c, c.client() as client:
+            model = Model(client, "x", "euclidean", 4)
+            header, frames = client.call("scan", "x", limit=100)
+            seen, cursor = [int(i) for i in numpy.frombuffer(frames[0], "<u8")], frames[4]
+            c.coordinator.kill()
+            c.coordinator.start()
+            with c.client() as again:
+                cluster.wait_for("both workers are back", 30, lambda: c.alive_workers(again) == 2)
+                while cursor:
+                    header, frames = again.call("scan", "x", [cursor], limit=100, cursor=True)
+                    seen += [int(i) for i in numpy.frombuffer(frames[0], "<u8")]
+                    cursor = frames[4]
+            self.assertEqual((len(seen), sorted(seen)), (len(model.items), sorted(model.items)))
+            c.workers[0].signal(signal.SIGSTOP)  # pages are under way when the coordinator goes
+            path = f"{c.folder}/x.npy"
+            export = subprocess.Popen([cluster.program("grove"), "export", "x", path], env=dict(os.environ, GROVE_ENDPOINT=c.endpoint), stderr=subprocess.DEVNULL)
+            cluster.wait_for("the file is begun", 20, lambda: any(f.startswith("x.npy.") for f in os.listdir(c.folder)))
+            c.coordinator.kill()
+            c.workers[0].signal(signal.SIGCONT)
+            c.coordinator.start()
+            self.assertEqual(export.wait(60), 0)
+            self.assertEqual(len(numpy.load(path)), len(model.items))
+
+    def test_one_index_is_copied_into_another_through_a_pipe(self):
+        with cluster.Cluster(workers=2) as c, c.client() as client:
+            model = Model(client, "from", "angular", 3)
+            client.create("to", dim=13, metric="angular", shards=2)
+            grove = cluster.program("grove")
+            done = subprocess.run(f"set -o pipefail; {grove} export from - | {grove} import to -", shell=True, executable="/bin/bash",
+                                  env=dict(os.environ, GROVE_ENDPOINT=c.endpoint), capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            ids, rows, bodies, _, _ = scan(client, "to")
+            self.assertEqual({i: (r, p or {}) for i, r, p in zip(ids, rows, bodies)}, model.items)
 
     def test_an_interrupted_export_takes_its_file_away(self):
         with cluster.Cluster(workers=1) as c, c.client() as client:
