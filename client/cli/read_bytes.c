@@ -10,10 +10,11 @@
 #include <zlib.h>
 
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* under libFuzzer files are small, and opened by the million */
-enum { READ_BUFFER = 1024 };
+enum { READ_BUFFER = 1024, AHEAD = 32 }; /* so small that lines have seams */
 #else
-enum { READ_BUFFER = 256 * 1024 };
+enum { READ_BUFFER = 256 * 1024, AHEAD = 64 * 1024 };
 #endif
+_Static_assert((int)AHEAD >= (int)BYTES_PEEK_MAX, "what is peeked at stands in `ahead`");
 enum { READ_CHUNK = 1 << 30 };
 
 struct bytes_file {
@@ -22,8 +23,8 @@ struct bytes_file {
 	char *path;
 	uint64_t size;
 	bool size_known;
-	uint8_t peeked[BYTES_PEEK_MAX];
-	size_t peeked_size, peeked_at;
+	size_t ahead_size, ahead_at; /* of `ahead`: what was read, and given */
+	uint8_t ahead[AHEAD];	     /* for lines, and for bytes_peek() */
 };
 
 /* regular: the file's size, if it turns out to be plain, is what it has; else unknown. */
@@ -112,20 +113,20 @@ static enum status read_raw(struct bytes_file *f, uint8_t *out, size_t n, size_t
 
 enum status bytes_peek(struct bytes_file *f, void *out, size_t n, size_t *ret_n, struct report *report)
 {
-	if (f->peeked_size == 0) {
-		enum status status = read_raw(f, f->peeked, sizeof(f->peeked), &f->peeked_size, report);
+	if (f->ahead_size == 0) {
+		enum status status = read_raw(f, f->ahead, BYTES_PEEK_MAX, &f->ahead_size, report);
 		if (status != STATUS_OK) return status;
 	}
-	*ret_n = n < f->peeked_size ? n : f->peeked_size;
-	memcpy(out, f->peeked, *ret_n);
+	*ret_n = n < f->ahead_size ? n : f->ahead_size;
+	memcpy(out, f->ahead, *ret_n);
 	return STATUS_OK;
 }
 
 enum status bytes_read(struct bytes_file *f, void *out, size_t n, size_t *ret_n, struct report *report)
 {
-	size_t early = f->peeked_size - f->peeked_at < n ? f->peeked_size - f->peeked_at : n, more = 0;
-	memcpy(out, f->peeked + f->peeked_at, early);
-	f->peeked_at += early;
+	size_t early = f->ahead_size - f->ahead_at < n ? f->ahead_size - f->ahead_at : n, more = 0;
+	memcpy(out, f->ahead + f->ahead_at, early);
+	f->ahead_at += early;
 	if (early < n) {
 		enum status status = read_raw(f, (uint8_t *)out + early, n - early, &more, report);
 		if (status != STATUS_OK) return status;
@@ -147,32 +148,35 @@ enum status bytes_read_at(struct bytes_file *f, uint64_t offset, void *out, size
 	return STATUS_OK;
 }
 
-static int next_byte(struct bytes_file *f)
+/* What stands in `ahead`, up to the end of the line, goes to it; *ret_whole: that was there. */
+static enum status line_extend(struct bytes_file *f, size_t max, struct buf *line, bool *ret_whole, struct report *report)
 {
-	return f->peeked_at < f->peeked_size ? f->peeked[f->peeked_at++] : gzgetc(f->gz);
+	const uint8_t *at = f->ahead + f->ahead_at, *end = memchr(at, '\n', f->ahead_size - f->ahead_at);
+	size_t n = end ? (size_t)(end - at) : f->ahead_size - f->ahead_at;
+	if (memchr(at, 0, n)) return report_set(report, STATUS_BAD_REQUEST, "%s has a zero byte in a line: it is no text", f->path);
+	if (n > max - line->size) return report_set(report, STATUS_LIMIT, "%s has a line of more than %zu bytes", f->path, max);
+	enum status status = buf_append(line, at, n);
+	if (status != STATUS_OK) return report_set(report, status, "%s", status_text(status));
+	f->ahead_at += n + (end != NULL);
+	*ret_whole = end != NULL;
+	return STATUS_OK;
 }
 
 enum status bytes_line(struct bytes_file *f, size_t max, struct buf *line, bool *ret_end, struct report *report)
 {
 	enum status status = STATUS_OK;
-	bool any = false;
-	int c;
+	bool any = false, whole = false;
 	buf_reset(line);
-	while ((c = next_byte(f)) >= 0) {
-		uint8_t byte = (uint8_t)c;
+	while (!whole) {
+		if (f->ahead_at == f->ahead_size) {
+			f->ahead_at = f->ahead_size = 0;
+			status = read_raw(f, f->ahead, AHEAD, &f->ahead_size, report);
+			if (status != STATUS_OK) return status;
+			if (f->ahead_size == 0) break;
+		}
 		any = true;
-		if (byte == '\n') break;
-		if (byte == 0) return report_set(report, STATUS_BAD_REQUEST, "%s has a zero byte in a line: it is no text", f->path);
-		if (line->size == max)
-			return report_set(report, STATUS_LIMIT, "%s has a line of more than %zu bytes", f->path, max);
-		status = buf_append(line, &byte, 1);
-		if (status != STATUS_OK) return report_set(report, status, "%s", status_text(status));
-	}
-	if (c < 0) {
-		int code = Z_OK;
-		const char *why = gzerror(f->gz, &code);
-		if (code != Z_OK && code != Z_STREAM_END)
-			return report_set(report, STATUS_CORRUPT, "cannot read %s: %s", f->path, why);
+		status = line_extend(f, max, line, &whole, report);
+		if (status != STATUS_OK) return status;
 	}
 	while (line->size && line->bytes[line->size - 1] == '\r') line->size--;
 	status = buf_append(line, "", 1);
