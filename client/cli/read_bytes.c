@@ -155,7 +155,7 @@ static enum status line_extend(struct bytes_file *f, size_t max, struct buf *lin
 	size_t n = end ? (size_t)(end - at) : f->ahead_size - f->ahead_at;
 	if (memchr(at, 0, n)) return report_set(report, STATUS_BAD_REQUEST, "%s has a zero byte in a line: it is no text", f->path);
 	if (n > max - line->size) return report_set(report, STATUS_LIMIT, "%s has a line of more than %zu bytes", f->path, max);
-	enum status status = buf_append(line, at, n);
+	enum status status = n ? buf_append(line, at, n) : STATUS_OK; /* an empty buf has no bytes to point behind */
 	if (status != STATUS_OK) return report_set(report, status, "%s", status_text(status));
 	f->ahead_at += n + (end != NULL);
 	*ret_whole = end != NULL;
