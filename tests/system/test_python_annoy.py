@@ -27,6 +27,7 @@ def setUpModule():
     CLUSTER = cluster.Cluster(workers=2)
     CLUSTER.wait_ready()
     os.environ["GROVE_ENDPOINT"] = CLUSTER.endpoint
+    os.environ["GROVE_PROGRAM"] = cluster.program("grove")
 
 
 def tearDownModule():
@@ -354,8 +355,8 @@ class Conformance:
 
     # ---- files and life ----
 
-    def test_what_is_saved_is_loaded_by_another_object_in_both_formats(self):
-        for save_format in ("ticket", "copy"):
+    def test_what_is_saved_is_loaded_by_another_object_in_every_format(self):
+        for save_format in ("ticket", "ann", "copy"):
             for metric in ("angular", "hamming"):
                 index, X = self.filled(n=400, f=20, metric=metric, trees=6)
                 index.add_item(500, X[3])  # with holes, and after the build

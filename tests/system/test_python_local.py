@@ -14,6 +14,7 @@ import cluster
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "client", "python"))
 sys.path.insert(0, PACKAGE)
 import grove  # noqa: E402  (after the path)
+from grove.ann_file import AnnFile  # noqa: E402
 
 FILLED = """
 import os, sys, grove
@@ -73,6 +74,12 @@ class Local(unittest.TestCase):
         out, _ = self.run_script("index = grove.AnnoyIndex(2, 'euclidean')\nindex.load('x.ann')\n"
                                  "print(index.get_nns_by_item(5, 3), index.get_n_trees())")
         self.assertEqual(out, "[5, 4, 6] 3\n")
+        self.assertEqual(AnnFile(os.path.join(self.folder.name, "x.ann"), 2, "euclidean").n_trees, 3)  # it is a file of Annoy itself
+
+    def test_what_cannot_be_a_file_of_annoy_is_saved_all_the_same(self):
+        self.run_script("index = grove.AnnoyIndex(1, 'euclidean')\nindex.add_item(2**31 - 1, [3])\nindex.build(1)\nindex.save('x.ann')")
+        out, _ = self.run_script("index = grove.AnnoyIndex(1, 'euclidean')\nindex.load('x.ann')\nprint(index.get_nns_by_vector([3], 1))")
+        self.assertEqual(out, "[2147483647]\n")
 
     def test_children_of_pools_use_it_and_leave_it_standing(self):
         out, err = self.run_script("""

@@ -26,6 +26,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 import numpy
 
 from . import annoy_files, cluster, owned
+from .ann_file import AnnFile
 from .annoy_buffer import AddBuffer
 from .annoy_values import METRICS, c_int, distance, fill_row, path_of, positional_only, trees_of_minus_one
 from .errors import NotFound
@@ -49,8 +50,7 @@ class AnnoyIndex:
 
     Attributes of Annoy: f. Of ours, to be set on the class or on an object before its first vector:
     endpoint: of the cluster; None: GROVE_ENDPOINT, else one's own. shards: parts of the index; 0: as many as workers.
-    timeout: seconds for each request. save_format: `ticket` (a small file; the index stays in the cluster), `copy` (a file with all
-    vectors) or None: `ticket`, but `copy` in a cluster of one's own, which ends with the program.
+    timeout: seconds for each request. save_format: what save() writes, see there.
     At any time: mode: `forest` (Annoy's search) or `graph` (Grove's: better results for the same work; search_k then is optional effort).
     """
 
@@ -150,7 +150,18 @@ class AnnoyIndex:
     # ---- files ----
 
     def save(self, fn: str, prefault: bool = False) -> bool:
-        """Write the index to a file, in `save_format`. The object is read-only afterwards."""
+        """Write the index to a file, in `save_format`. The object is read-only afterwards.
+
+        ticket: a small file with the name of the index, which stays in the cluster. At once, whatever the size; who reaches the cluster
+            loads it.
+        ann: a file of Annoy 1.17 itself, trees included. All items come here for it and this machine builds its trees: seconds for
+            60,000 items, longer for more. Annoy loads it, and so do we, anywhere.
+        copy: the vectors alone. Only we load it, and build again with the same seed: the same forest.
+        None, the default: `ticket` where the cluster outlives this program: there the index may be bigger than a file should be, and is
+            shared already. In a cluster of one's own, which ends with the program, the file is all that will be left, and the next
+            program to read it may be real Annoy: `ann`; or `copy`, if the index cannot be a file of Annoy (no trees, or ids with more
+            than 1000 gaps to an item).
+        """
         path = path_of(fn)
         with self._lock:
             if not self._built:
@@ -162,19 +173,20 @@ class AnnoyIndex:
         return True
 
     def load(self, fn: str, prefault: bool = False) -> bool:
-        """Take the index of a file that save() wrote. What the object held before is dropped."""
+        """Take the index of a file that save() wrote, or Annoy itself, of this f and metric. What the object held before is dropped.
+
+        Of a file of Annoy, of any version, the items are stored in the cluster and as many trees are built as it has."""
         path = path_of(fn)
         kind = annoy_files.kind_of(path)
-        if kind == "ann":
-            raise OSError(f"{path} is no file of grove.AnnoyIndex. For a file of Annoy itself: `grove import NAME {path} --metric "
-                          f"{self._metric} --dim {self.f}`, then grove.Index(NAME)")
         with self._lock:
             if kind == "ticket":
                 index, facts = annoy_files.open_ticket(path, self.f, self._metric, self.timeout)
                 self.unload()
                 self._index = index
-            else:
+            elif kind == "copy":
                 facts = self._load_copy(path)
+            else:
+                facts = self._load_ann(path)
             self._n_items, self._n_trees = facts["n_items"], facts["n_trees"]
             self._built = self._loaded = True
         return True
@@ -317,10 +329,18 @@ class AnnoyIndex:
         self._settle()
         index = self._index
         save_format = save_format or self.save_format
-        if save_format is None:
-            save_format = "copy" if index is None or cluster.is_embedded(index.client.endpoint) else "ticket"
-        if save_format not in ("ticket", "copy"):
-            raise ValueError(f"save_format is 'ticket', 'copy' or None, not {save_format!r}")
+        if save_format is None and (index is None or cluster.is_embedded(index.client.endpoint)):
+            try:
+                annoy_files.write_ann(path, index, self._n_trees)
+                return
+            except annoy_files.AnnRefused:
+                save_format = "copy"
+        if save_format not in ("ticket", "ann", "copy", None):
+            raise ValueError(f"save_format is 'ticket', 'ann', 'copy' or None, not {save_format!r}")
+        if save_format == "ann":
+            annoy_files.write_ann(path, index, self._n_trees)
+            return
+        save_format = save_format or "ticket"
         if save_format == "ticket" and index is not None:
             annoy_files.write_ticket(path, dict(self._facts(), endpoint=index.client.endpoint, name=index.name))
             if self._owned is not None:
@@ -344,6 +364,15 @@ class AnnoyIndex:
                 index.build(facts["n_trees"])
             self._seed = DEFAULT_SEED
         return facts
+
+    def _load_ann(self, path: str) -> Dict[str, Any]:
+        file = AnnFile(path, self.f, self._metric)
+        self.unload()
+        index = self._made()
+        for ids, rows in file.items():
+            index.add(ids, rows)
+        index.build(file.n_trees)
+        return {"n_items": file.n_items, "n_trees": file.n_trees}
 
     def __reduce__(self) -> Any:
         index = self.index

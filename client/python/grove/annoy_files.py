@@ -1,11 +1,13 @@
 """What AnnoyIndex.save() writes and load() reads.
 
+ann: a file of Annoy 1.17 itself, trees included, written by `grove export`. What anybody reads who has the file alone, Annoy too. load()
+takes the items of such a file, of any version of Annoy (ann_file.py), and builds as many trees with the default seed.
+
 ticket: where the items are: endpoint and name of an index that stays in the cluster. A few hundred bytes, written at once
 whatever the size; anyone who reaches the cluster can load it. `grove.annoy_files.discard(path)` removes the file and the index.
     "GROVE-TICKET 1\\n", then one JSON object: endpoint, name, f, metric, n_items, n_trees.
 
-copy: the items themselves, for a cluster that ends with the program; load() stores them anew and builds with the same seed, which
-gives the same forest.
+copy: the items themselves; load() stores them anew and builds with the same seed, which gives the same forest.
     "GROVE-ITEMS 1\\n", then one line of JSON: f, metric, n_items, n_trees, seed, stored; then u64[stored] ids, then `stored`
     rows, float32 [f] or packed bits (ceil(f / 8) bytes, least significant first), little-endian.
 
@@ -15,11 +17,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from typing import Any, BinaryIO, Dict, Iterator, Tuple
 
 import numpy
 
-from . import protocol
+from . import cluster, protocol
+from .ann_file import WRONG_SIZE
 from .client import Client
 from .errors import GroveError, NotFound
 from .index import Index
@@ -28,7 +32,10 @@ TICKET = b"GROVE-TICKET 1\n"
 COPY = b"GROVE-ITEMS 1\n"
 HEADER_MAX = 65536
 ROWS = 4096
-WRONG_SIZE = ("Index size is not a multiple of vector size. Ensure you are opening using the same metric you used to create the index.")
+
+
+class AnnRefused(OSError):
+    """An index cannot be a file of Annoy, or there is no program that writes it."""
 
 
 def unable_to_open(e: OSError) -> OSError:
@@ -48,23 +55,41 @@ def write_ticket(path: str, facts: Dict[str, Any]) -> None:
     _write(path, lambda f: f.write(TICKET + json.dumps(facts).encode() + b"\n"))
 
 
-def write_copy(path: str, index: Any, facts: Dict[str, Any]) -> None:
-    """index: a grove.Index, or None for no items. Items are fetched twice: once for the ids that are there, once for the rows."""
+def write_ann(path: str, index: Any, n_trees: int) -> None:
+    """index: a grove.Index, or None for no items. AnnRefused, an OSError, if it cannot be."""
+    program = cluster.find_program()
+    if index is None or n_trees < 1:
+        raise AnnRefused(f"{path} cannot be a file of Annoy: that has items and trees, and there are none")
+    if program is None:
+        raise AnnRefused(f"{path} cannot be written: the program `grove` writes files of Annoy, and is neither in PATH nor named by "
+                         "GROVE_PROGRAM")
+
     def write(f: BinaryIO) -> None:
-        ids = [ids for ids, _ in _stored(index, facts["n_items"])]
+        done = subprocess.run([str(program), "export", index.name, f.name, "--format", "ann", "--trees", str(n_trees), "--endpoint",
+                               index.client.endpoint], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        if done.returncode != 0:
+            raise AnnRefused(f"{path} could not be written: {done.stderr.decode(errors='replace').strip()[-1000:]}")
+    _write(path, write)
+
+
+def write_copy(path: str, index: Any, facts: Dict[str, Any]) -> None:
+    """index: a grove.Index, or None for no items. It is read twice: once for the ids that are there, once for the rows."""
+    def write(f: BinaryIO) -> None:
+        ids = [] if index is None else [page.ids for page in index.scan(vectors=False, payloads=False)]
         stored = sum(map(len, ids))
         f.write(COPY + json.dumps(dict(facts, stored=stored)).encode() + b"\n")
         for part in ids:
             f.write(part.tobytes())
-        for _, rows in _stored(index, facts["n_items"]):
-            f.write(numpy.packbits(rows, axis=1, bitorder="little").tobytes() if facts["metric"] == "hamming" else rows.tobytes())
+        if index is None:
+            return
+        rows = 0
+        for page in index.scan(payloads=False):
+            packed = numpy.packbits(page.vectors, axis=1, bitorder="little") if facts["metric"] == "hamming" else page.vectors
+            f.write(packed.tobytes())
+            rows += len(page.ids)
+        if rows != stored:
+            raise RuntimeError(f"{index.name} changed while it was saved: save it again")
     _write(path, write)
-
-
-def _stored(index: Any, n_items: int) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
-    for start in range(0, n_items if index is not None else 0, ROWS):
-        items = index.get(range(start, min(start + ROWS, n_items)))
-        yield items.ids[items.found], items.vectors[items.found]
 
 
 def _write(path: str, write: Any) -> None:
@@ -75,7 +100,7 @@ def _write(path: str, write: Any) -> None:
         os.replace(beside, path)
     except OSError as e:
         _remove(beside)
-        if isinstance(e, GroveError):
+        if isinstance(e, (GroveError, AnnRefused)):
             raise
         raise unable_to_open(e) from None
     except BaseException:
@@ -109,7 +134,7 @@ def read_facts(path: str, f: int, metric: str) -> Tuple[Dict[str, Any], int]:
         try:
             facts = json.loads(file.readline(HEADER_MAX))
             sizes = [facts["n_items"], facts["n_trees"], facts.get("stored", 0), facts["f"]]
-            if not all(isinstance(size, int) and 0 <= size < 2**31 for size in sizes) or facts["metric"] not in protocol.METRICS:
+            if not all(isinstance(size, int) and 0 <= size <= 2**31 for size in sizes) or facts["metric"] not in protocol.METRICS:
                 raise ValueError(facts)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise OSError(f"{path} is damaged: its header is no JSON with the facts of an index") from None

@@ -26,6 +26,11 @@ PORT_MIN, PORT_MAX = 20000, 32000  # below the ports that the system gives to ou
 KEEPER = '"$@" </dev/null >"$0/up.log" 2>&1 & up=$!; read -r _; kill -TERM $up 2>/dev/null; wait $up; rm -rf "$0"'
 
 
+def find_program() -> Optional[str]:
+    """Path of `grove`: GROVE_PROGRAM, else the one in PATH; None: there is none."""
+    return os.environ.get("GROVE_PROGRAM") or shutil.which("grove")
+
+
 class LocalCluster:
     """A coordinator and workers as children of this process. Use as a context manager, or call stop().
 
@@ -33,8 +38,8 @@ class LocalCluster:
     """
 
     def __init__(self, workers: int = 1, program: Optional[str] = None) -> None:
-        self.program = program or os.environ.get("GROVE_PROGRAM") or shutil.which("grove")
-        if not self.program:
+        self.program = program or find_program()
+        if self.program is None:
             raise Unavailable("no cluster and no program `grove`: set GROVE_ENDPOINT to a coordinator, or install grove, or name its "
                               "path in GROVE_PROGRAM")
         self.owner = os.getpid()
