@@ -97,9 +97,11 @@ enum status export_file_open(const char *path, bool seeks, struct export_file **
 	} else {
 		memcpy(f->given, path, strlen(path) + 1);
 		/* A link is followed: its target is replaced, not the link. */
-		if (!realpath(path, f->target)) memcpy(f->target, f->given, sizeof(f->target));
+		bool linked = lstat(path, &there) == 0 && S_ISLNK(there.st_mode), found = realpath(path, f->target) != NULL;
+		if (!found) memcpy(f->target, f->given, sizeof(f->target));
 		bool ordinary = strcmp(path, "-") != 0 && (stat(f->target, &there) != 0 || S_ISREG(there.st_mode));
-		status = ordinary ? open_temporary(f, report) : open_direct(f, seeks, report);
+		if (linked && !found) status = report_set(report, STATUS_IO, "%s is a link to what is not there: remove it, or name the file itself", path);
+		else status = ordinary ? open_temporary(f, report) : open_direct(f, seeks, report);
 	}
 	if (status == STATUS_OK)
 		*ret = f;

@@ -184,6 +184,33 @@ class Export(unittest.TestCase):
             self.assertIn("--ids", done.stderr)
             self.assertIn("jsonl has", done.stderr)
             self.assertEqual(json.loads(c.grove("export", "keys", f"{c.folder}/k.npy", "--json", check=0).stdout)["items"], 2)
+            # A key that is no text cannot stand in JSON: its item has the id, and it is told.
+            client.call("upsert", "keys", [b"", bytes(8), b"", (2).to_bytes(4, "little") + b"\xff\0"], n=1, dim=2, keys=True)
+            done = c.grove("export", "keys", "-", check=0)
+            lines = [json.loads(line) for line in done.stdout.splitlines()]
+            self.assertEqual((len(lines), sum("key" in line for line in lines)), (3, 1))
+            self.assertIn("1 keys are no UTF-8 text", done.stderr)
+
+    def test_a_link_is_followed_and_what_is_no_file_is_written_to(self):
+        with cluster.Cluster(workers=1) as c, c.client() as client:
+            Model(client, "x", "euclidean", 1)
+            want = c.grove("export", "x", "-", check=0).stdout
+            os.symlink(f"{c.folder}/target.jsonl", f"{c.folder}/link.jsonl")
+            self.assertIn("link", c.grove("export", "x", f"{c.folder}/link.jsonl", check=1).stderr)
+            with open(f"{c.folder}/target.jsonl", "wb"):
+                pass
+            c.grove("export", "x", f"{c.folder}/link.jsonl", check=0)
+            self.assertTrue(os.path.islink(f"{c.folder}/link.jsonl"))
+            with open(f"{c.folder}/target.jsonl", encoding="utf-8") as file:
+                self.assertEqual(file.read(), want)
+            os.mkfifo(f"{c.folder}/pipe.jsonl")
+            with open(f"{c.folder}/read.jsonl", "wb") as out:
+                reader = subprocess.Popen(["cat", f"{c.folder}/pipe.jsonl"], stdout=out)
+            c.grove("export", "x", f"{c.folder}/pipe.jsonl", check=0, timeout=30)
+            self.assertEqual(reader.wait(20), 0)
+            with open(f"{c.folder}/read.jsonl", encoding="utf-8") as file:
+                self.assertEqual(file.read(), want)
+            self.assertIn("ordinary file", c.grove("export", "x", f"{c.folder}/pipe.jsonl", "--format", "npy", check=2).stderr)
 
     def test_what_stays_is_exported_once_while_others_write_and_build(self):
         with cluster.Cluster(workers=2) as c, c.client() as client:
@@ -281,6 +308,46 @@ class Export(unittest.TestCase):
             c.coordinator.start()
             self.assertEqual(export.wait(60), 0)
             self.assertEqual(len(numpy.load(path)), len(model.items))
+
+    def test_what_stays_is_exported_once_while_a_worker_is_killed_again_and_again(self):
+        with cluster.Cluster(workers=2) as c, c.client() as client:
+            model = Model(client, "x", "euclidean", 4, n=6000)
+            stay = sorted(i for i in model.items if i % 2 == 0)
+            ended = threading.Event()
+
+            def write():  # odd ids come and go, some are built; refusals and unknown outcomes are part of it
+                random = numpy.random.default_rng(6)
+                with c.client() as other:
+                    while not ended.is_set():
+                        odd = numpy.unique(random.integers(0, 6000, 100, dtype=numpy.uint64) | numpy.uint64(1))
+                        for change in (lambda: other.upsert("x", odd, numpy.zeros((len(odd), 13), numpy.float32)), lambda: other.delete("x", odd[:40]),
+                                       lambda: other.build("x", trees=1, timeout_ms=1000)):
+                            try:
+                                change()
+                            except (cluster.Error, TimeoutError):
+                                pass
+
+            thread = threading.Thread(target=write)
+            thread.start()
+            try:
+                for round in range(4):
+                    export = subprocess.Popen([cluster.program("grove"), "export", "x", f"{c.folder}/x.npy", "--ids", f"{c.folder}/x.txt", "--timeout", "60000"],
+                                              env=dict(os.environ, GROVE_ENDPOINT=c.endpoint), stderr=subprocess.DEVNULL)
+                    if round % 2:
+                        cluster.wait_for("it has begun", 20, lambda: export.poll() is not None or any(f.endswith(".tmp") for f in os.listdir(c.folder)), pause=0.001)
+                    c.workers[round % 2].kill()
+                    c.workers[round % 2].start()
+                    self.assertEqual(export.wait(120), 0)
+                    with open(f"{c.folder}/x.txt", encoding="utf-8") as file:
+                        ids = [int(line) for line in file]
+                    self.assertEqual(ids, sorted(set(ids)))
+                    self.assertEqual([i for i in ids if i % 2 == 0], stay)
+                    for i, row in zip(ids, numpy.load(f"{c.folder}/x.npy")):
+                        if i % 2 == 0:
+                            self.assertEqual(row.tobytes(), model.items[i][0])
+            finally:
+                ended.set()
+                thread.join()
 
     def test_one_index_is_copied_into_another_through_a_pipe(self):
         with cluster.Cluster(workers=2) as c, c.client() as client:
