@@ -1,5 +1,5 @@
 /* make_hdf5_corpus.c - writes valid HDF5 files, the seeds of the fuzz target dataset_hdf5: make_hdf5_corpus CORPUS. The bytes of those
- * of 4 vectors of 64 numbers are even: that is where the bug is planted. They are long, for an input costs a process. `layout` is that of ann-benchmarks. */
+ * of 4 vectors of 64 numbers are even: that is where the bug is planted. They are long, for an input costs a process. `layout` is that of ann-benchmarks. Beside them stands f32_4x2_crash, found by mutating f32_4x2_chunked_old: libhdf5 1.10.8 crashes on it. */
 #include <stdio.h>
 
 #include "tests/support/hdf5_file.h"

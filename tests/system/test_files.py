@@ -86,6 +86,11 @@ class Hdf5(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("cut.hdf5", done.stderr)
 
+    def test_a_file_on_which_the_library_crashes_is_told_to_be_damaged(self):
+        done = self.c.grove("import", "layout", os.path.join(os.path.dirname(self.FILE), "f32_4x2_crash"), "--format", "hdf5")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"f32_4x2_crash is damaged: libhdf5 (crashed on it|cannot read it)")  # the second: a version that is more careful
+
     def test_a_build_without_hdf5_says_so(self):
         alone = os.path.join(self.c.folder, "grove")
         shutil.copy(cluster.program("grove"), alone)
