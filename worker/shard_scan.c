@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { SCAN_PULSE_ROWS = 1024 }; /* between two looks at the pulse */
+enum { SCAN_PULSE_ROWS = 128 }; /* between two looks at the pulse: a row may have to come from a slow disk */
 
 struct source {
 	uint64_t id; /* of the row at `at` */

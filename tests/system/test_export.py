@@ -94,6 +94,18 @@ class Scan(unittest.TestCase):
             self.assertLessEqual(max(size for _, size in sizes), 4 * 1024 * 1024)
             self.assertGreater(max(size for _, size in sizes), 3 * 1024 * 1024)
 
+    def test_a_page_may_be_empty_and_not_the_last(self):
+        with cluster.Cluster(workers=1) as c, c.client() as client:
+            client.create("gone", dim=8, metric="hamming", shards=1)
+            for start in range(0, 600000, 60000):  # deleted and not built away: more than a page looks at
+                client.upsert("gone", numpy.arange(start, start + 60000), numpy.zeros((60000, 1), numpy.uint8))
+                client.delete("gone", numpy.arange(start, start + 60000))
+            client.upsert("gone", [7, 2**64 - 1], numpy.full((2, 1), 5, numpy.uint8))
+            ids, rows, _, _, sizes = scan(client, "gone")
+            self.assertEqual((ids, rows), ([7, 2**64 - 1], [b"\5", b"\5"]))
+            self.assertEqual([n for n, _ in sizes], [1, 0, 1])
+            self.assertEqual(c.grove("export", "gone", "-", check=0).stdout.count("\n"), 2)
+
     def test_a_shard_that_is_away_is_an_error_and_a_made_up_cursor_too(self):
         with cluster.Cluster(workers=2) as c, c.client() as client:
             model = Model(client, "x", "euclidean", 2)

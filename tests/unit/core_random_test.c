@@ -19,7 +19,9 @@
 
 enum { SEEDS = 40, SEEDS_FULL = 1000, STEPS = 150, SECOND = 1000000 };
 
-struct oracle { bool certain[SIM_IDS], live[SIM_IDS]; float value[SIM_IDS]; uint32_t shards; };
+/* A scan that goes on between the other steps: what it must give exactly once, what it must not, and what it gave. */
+struct running_scan { struct scan_cursor at; bool stays[SIM_IDS], absent[SIM_IDS]; uint8_t seen[SIM_IDS]; };
+struct oracle { bool certain[SIM_IDS], live[SIM_IDS]; float value[SIM_IDS]; uint32_t shards, scans; struct running_scan scan; };
 static uint64_t seed; /* printed on failure */
 
 #define CHECK(condition)                                                                                               \
@@ -56,6 +58,8 @@ static void write_some(struct sim *s, struct oracle *o)
 		for (uint32_t i = 0; i < n; i++) CHECK(results[i] == ITEM_OK);
 	for (uint32_t i = 0; i < n; i++) {
 		if (results[i] == ITEM_REJECTED) continue;
+		if (put) o->scan.absent[ids[i]] = false;
+		else o->scan.stays[ids[i]] = false;
 		o->certain[ids[i]] = results[i] == ITEM_OK;
 		o->live[ids[i]] = put;
 		o->value[ids[i]] = values[i];
@@ -98,6 +102,42 @@ static void search_all(struct sim *s, const struct oracle *o)
 		if (o->certain[id] && o->live[id] && !found[id]) CHECK(shard_missing(hits, shard_of_id(id, o->shards)));
 }
 
+static void scan_begin(struct oracle *o)
+{
+	memset(&o->scan, 0, sizeof(o->scan));
+	for (uint32_t id = 0; id < SIM_IDS; id++) {
+		o->scan.stays[id] = o->certain[id] && o->live[id];
+		o->scan.absent[id] = o->certain[id] && !o->live[id];
+	}
+}
+
+/* A page more; after the last one everything that stayed was seen, and the next scan begins. A page that fails is asked for again some other time. */
+static enum status scan_on(struct sim *s, struct oracle *o)
+{
+	struct running_scan *scan = &o->scan;
+	struct client_request r = {.op = CLIENT_SCAN, .index = "shoes", .timeout_ms = 200 + prng_below(&s->prng, 1500),
+		.scan = {.from = scan->at, .limit = 1 + prng_below(&s->prng, 10), .with_vector = true}};
+	CHECK(sim_ask(s, &r));
+	enum status status = s->reply.error.status;
+	CHECK(status == STATUS_OK || status == STATUS_TIMEOUT || status == STATUS_UNAVAILABLE || status == STATUS_BUSY);
+	if (status != STATUS_OK) return status;
+	const struct items *items = &s->reply.scan.items;
+	for (uint32_t i = 0; i < items->n; i++) {
+		uint64_t id = load_u64(items->ids + 8 * (size_t)i);
+		CHECK(id < SIM_IDS && id >= scan->at.id);
+		CHECK(shard_of_id(id, o->shards) == scan->at.shard);
+		CHECK(!scan->absent[id]);
+		CHECK(scan->seen[id]++ == 0);
+		if (o->certain[id]) CHECK(o->live[id] && load_f32(items->vectors + 4 * (size_t)i) == o->value[id]);
+	}
+	scan->at = s->reply.scan.next;
+	if (!s->reply.scan.end) return STATUS_OK;
+	for (uint32_t id = 0; id < SIM_IDS; id++) CHECK(!scan->stays[id] || scan->seen[id]);
+	o->scans++;
+	scan_begin(o);
+	return STATUS_OK;
+}
+
 static void fault(struct sim *s)
 {
 	unsigned w = prng_below(&s->prng, SIM_WORKERS);
@@ -137,6 +177,7 @@ static void one_seed(void)
 	sim_init(&s, seed, SIM_WORKERS);
 	CHECK(sim_create(&s, "shoes", o.shards) == STATUS_OK);
 	for (uint32_t i = 0; i < SIM_IDS; i++) o.certain[i] = true;
+	scan_begin(&o);
 	for (int i = 0; i < STEPS; i++) {
 		switch (prng_below(&s.prng, 10)) {
 		case 0:
@@ -145,12 +186,14 @@ static void one_seed(void)
 		case 3:
 		case 4:
 		case 5: search_all(&s, &o); break;
+		case 6: scan_on(&s, &o); break;
 		default: write_some(&s, &o);
 		}
 	}
 	heal(&s);
 	search_all(&s, &o);
 	CHECK(s.reply.error.status == STATUS_OK);
+	for (uint32_t before = o.scans; o.scans == before;) CHECK(scan_on(&s, &o) == STATUS_OK);
 	/* Everything can be written again, and then everything is certain. */
 	for (uint64_t id = 0; id < SIM_IDS; id++) {
 		float value = (float)id;
@@ -161,6 +204,8 @@ static void one_seed(void)
 	}
 	search_all(&s, &o);
 	CHECK(s.reply.error.status == STATUS_OK && s.reply.search.total == SIM_IDS);
+	scan_begin(&o);
+	for (uint32_t before = o.scans; o.scans == before;) CHECK(scan_on(&s, &o) == STATUS_OK);
 	sim_release(&s);
 }
 
