@@ -12,6 +12,9 @@
 #include "common/limits.h"
 #include "proto/client_codec.h"
 
+enum { LABELLED_ROWS_MAX = 2048 }; /* of a batch: their labels, of LABEL_MAX bytes each, must fit one message */
+_Static_assert((size_t)LABELLED_ROWS_MAX * (LABEL_MAX + 64) < CLIENT_FRAME_MAX - 4 * 1024 * 1024, "with vectors and ids");
+
 struct item_source {
 	struct item_source_options options;
 	struct dataset *dataset; /* of the file under way */
@@ -275,7 +278,8 @@ enum status item_source_read(struct item_source *s, size_t max_bytes, struct ite
 	uint32_t n = 0;
 	for (;;) {
 		size_t row_bytes = dtype_row_bytes(dataset_dtype(s->dataset), s->options.dim), rows = max_bytes / row_bytes;
-		uint32_t max_rows = rows < 1 ? 1 : rows > BATCH_ITEMS_MAX ? BATCH_ITEMS_MAX : (uint32_t)rows;
+		uint32_t most = s->labels ? LABELLED_ROWS_MAX : BATCH_ITEMS_MAX;
+		uint32_t max_rows = rows < 1 ? 1 : rows > most ? most : (uint32_t)rows;
 		enum status status = source_rows(s, max_rows, b, &n, report);
 		if (status != STATUS_OK) return status;
 		if (n || s->file + 1 == s->options.file_count) break;

@@ -334,6 +334,38 @@ static void ids_and_labels_must_be_as_many_as_vectors(void **state)
 	}
 }
 
+/* However short the vectors are: what travels in one message has a limit. */
+static void long_labels_make_smaller_batches(void **state)
+{
+	enum { ROWS = 5000 };
+	char vectors[128], labels[128], *rows = malloc(ROWS * 2), *lines = malloc(ROWS * (size_t)(LABEL_MAX + 1));
+	struct report report = {.status = STATUS_OK};
+	struct item_source *s = NULL;
+	struct item_batch b = {.count = 1};
+	size_t seen = 0;
+	assert_non_null(rows);
+	assert_non_null(lines);
+	memset(lines, 'x', ROWS * (size_t)(LABEL_MAX + 1));
+	for (size_t i = 0; i < ROWS; i++) {
+		memcpy(rows + 2 * i, "1\n", 2);
+		lines[(i + 1) * (LABEL_MAX + 1) - 1] = '\n';
+	}
+	snprintf(vectors, sizeof(vectors), "%s", file("many.csv", rows, ROWS * 2));
+	snprintf(labels, sizeof(labels), "%s", file("long.txt", lines, ROWS * (size_t)(LABEL_MAX + 1)));
+	const char *const files[] = {vectors};
+	struct item_source_options o = {.files = files, .file_count = 1, .labels = labels, .dim = 1};
+	assert_int_equal(item_source_open(&o, &s, &report), STATUS_OK);
+	for (item_batch_init(&b), b.count = 1; b.count; seen += b.count) {
+		if (item_source_read(s, 1 << 20, &b, &report) != STATUS_OK) fail_msg("%s", report.text);
+		assert_true(b.rows.size + b.ids.size + b.payloads.size + b.payload_sizes.size < CLIENT_FRAME_MAX);
+	}
+	assert_int_equal(seen, ROWS);
+	item_batch_release(&b);
+	item_source_close(&s);
+	free(rows);
+	free(lines);
+}
+
 static void counted_ids_end_at_the_largest_and_dimensions_must_fit(void **state)
 {
 	struct report report = {.status = STATUS_OK};
@@ -369,6 +401,7 @@ int main(void)
 		cmocka_unit_test(labels_come_from_idx_and_from_text),
 		cmocka_unit_test(source_joins_files_ids_and_labels),
 		cmocka_unit_test(ids_and_labels_must_be_as_many_as_vectors),
+		cmocka_unit_test(long_labels_make_smaller_batches),
 		cmocka_unit_test(counted_ids_end_at_the_largest_and_dimensions_must_fit),
 	};
 	return cmocka_run_group_tests_name("cli_dataset", tests, folder_make, folder_remove);
