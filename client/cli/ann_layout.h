@@ -1,13 +1,15 @@
 /* ann_layout.h - the files of Annoy, "file.ann": what stands where in a node.
  *
  * A file is an array of nodes of one size and nothing else: it names no metric, dimension or version. Little-endian.
- *   item     node i < n_items: `descendants` 1, or 0 for an id that was never added (all zero then, but for dot's factor and what follows it); the vector as it was given
+ *   item     node i < n_items: `descendants` 1, or 0 for an id that was never added (all zero then, but for what dot has before the vector); the vector as it was given
  *   bucket   descendants <= capacity: that many ids from `children` on, over the vector's place
  *   split    descendants > capacity: two children, node numbers, and the vector is the normal of a plane
  *   root     descendants == n_items, whatever it has really. If it is a bucket, only as many of its ids count as there are items: the
  *            rest are zeros or what stood there before
  * At the end of the file stands a copy of each root, so n_items is what the last node has, and half of all nodes with as many are
  * copies. Vectors are float32; hamming packs element j into bit j % 64 of the word j / 64.
+ *
+ * An item has no children; the second is 0, and in the place of the first many versions have |v|^2, also of metrics that do not need it.
  *
  * What differs is the node's head: it changed twice in Annoy's history, and scikit-plots' edition has ids of 64 bits. */
 #ifndef CLIENT_CLI_ANN_LAYOUT_H

@@ -82,10 +82,10 @@ static bool norm_right(const struct dataset *d, const uint8_t *node)
 static const char *item_fault(const struct dataset *d, const uint8_t *node)
 {
 	const struct ann_layout *l = d->layout;
-	size_t from = l->norm ? l->norm + sizeof(float) : l->children, stray = d->dim % 64;
-	if (!zeros(node + from, l->children + 2U * l->id_bytes - from)) return "is an item and has children";
+	size_t stray = d->dim % 64;
+	if (!zeros(node + l->children + l->id_bytes, l->id_bytes)) return "is an item and has a child";
 	if (l->norm && !norm_right(d, node)) return "has another norm than its vector";
-	if (l->factor && !(load_f32(node + l->factor) >= 0)) return "has a factor below zero";
+	if (l->factor && load_f32(node + l->factor) < 0) return "has a factor below zero";
 	if (l->built && node[l->built] > 1) return "has a flag that is neither 0 nor 1";
 	if (l->metric == METRIC_HAMMING && stray && load_u64(node + ann_node_bytes(l, d->dim) - 8) >> stray)
 		return "has bits past its dimension";
@@ -107,11 +107,11 @@ static const char *tree_fault(const struct dataset *d, uint64_t number, const ui
 	return NULL;
 }
 
-/* Zeros, but that dot's build() sets the factor and what follows it of gaps, too. */
+/* Zeros; but what stands between the count and the vector, dot's build() sets of gaps, too. */
 static bool gap_right(const struct dataset *d, const uint8_t *node)
 {
 	const struct ann_layout *l = d->layout;
-	size_t head = l->factor ? l->factor : l->vector;
+	size_t head = l->factor ? l->id_bytes : l->vector;
 	return zeros(node, head) && zeros(node + l->vector, ann_vector_bytes(l, d->dim));
 }
 

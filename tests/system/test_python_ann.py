@@ -96,7 +96,7 @@ class Files(unittest.TestCase):
         node = 28
         self.refused(data, "euclidean", "Index size is not a multiple of vector size", f=4)
         self.refused(data[:30 * node], "euclidean", "is no euclidean index")  # build() was forgotten
-        for at, byte, sentence in ((3 * node, 2, "node 3 is neither an item nor a gap"), (3 * node + 9, 1, "node 3 is an item and has children"),
+        for at, byte, sentence in ((3 * node, 2, "node 3 is neither an item nor a gap"), (3 * node + 13, 1, "node 3 is an item and has a child"),
                                    (31 * node + 8, 30, "has an item that is not in the file"), (3 * node + 19, 0xff, "has a NaN or an infinity"),
                                    (len(data) - node + 17, 0x55, "the copies of its roots are not at its end")):
             bad = bytearray(data)

@@ -24,6 +24,8 @@ extern "C" {
 #include <shared_mutex>
 #include "annoylib.h"
 #include "kissrandom.h"
+namespace Annoy {} /* where newer versions have it all */
+using namespace Annoy;
 
 extern "C" {
 #include "client/cli/dataset.h"

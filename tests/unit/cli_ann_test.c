@@ -113,6 +113,22 @@ static void old_angular_files_have_no_norms(void **state)
 	free(f.bytes);
 }
 
+/* 1.11 to 1.13 have them for every metric but hamming. */
+static void other_files_have_norms_in_place_of_a_child(void **state)
+{
+	static const enum metric metrics[] = {METRIC_EUCLIDEAN, METRIC_MANHATTAN, METRIC_DOT};
+	for (size_t m = 0; m < 3; m++) {
+		struct annoy_file f;
+		const struct ann_layout *l = ann_layout_written(metrics[m]);
+		annoy_file_make(&f, l, 5, 50, 4, 3, seed);
+		for (uint64_t i = 0; i < f.items; i++) {
+			if (*annoy_node(&f, i)) store_f32(annoy_node(&f, i) + l->children, 1.5f);
+		}
+		expect_items(&f, 3, 64);
+		free(f.bytes);
+	}
+}
+
 static void every_truncation_is_refused(void **state)
 {
 	for (const struct ann_layout *l = ann_layouts; l->versions; l++) {
@@ -178,7 +194,7 @@ static void what_is_wrong_is_said(void **state)
 	uint64_t last = f.nodes - 1, split = f.nodes - 3; /* the root of the second tree */
 	damage(&f, 3, 0, 2, "node 3 is neither an item nor a gap");
 	damage(&f, 3, 0, 0, "node 3 is neither an item nor a gap");
-	damage(&f, 3, 9, 1, "node 3 is an item and has children");
+	damage(&f, 3, 13, 1, "node 3 is an item and has a child");
 	damage(&f, 3, 19, 0x7f, ""); /* huge, still a number */
 	damage(&f, 40, 8, 40, "node 40 has an item that is not in the file");
 	damage(&f, 40, 0, 0, "node 40 has more items below it than there are, or none");
@@ -274,6 +290,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(items_and_trees_of_every_layout_are_read),
 		cmocka_unit_test(old_angular_files_have_no_norms),
+		cmocka_unit_test(other_files_have_norms_in_place_of_a_child),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(flipped_bits_are_refused_or_read),
 		cmocka_unit_test(what_is_wrong_is_said),

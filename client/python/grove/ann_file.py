@@ -154,11 +154,11 @@ class _Nodes:
         layout = self.layout
         below = self.descendants(raw)
         gap, present = below == 0, below == 1
-        head = layout.factor or layout.vector  # dot's build() sets the factor and what follows it of gaps, too
+        head = layout.id_bytes if layout.factor else layout.vector  # dot's build() sets what follows of gaps, too
         filled = raw[:, :head].any(axis=1) | raw[:, layout.vector:].any(axis=1)
         self._fault(first, ~(gap | present) | (gap & filled), "is neither an item nor a gap")
-        start = layout.norm + 4 if layout.norm else layout.children
-        self._fault(first, present & raw[:, start:layout.children + 2 * layout.id_bytes].any(axis=1), "is an item and has children")
+        second = layout.children + layout.id_bytes  # in the place of the first child many versions have a norm
+        self._fault(first, present & raw[:, second:second + layout.id_bytes].any(axis=1), "is an item and has a child")
         if layout.metric == "hamming":
             stray = self.f % 64
             last = _view(raw[:, self.node - 8:], "<u8")[:, 0]
@@ -171,7 +171,7 @@ class _Nodes:
                             "has another norm than its vector")
         if layout.factor:
             factor = _view(raw[:, layout.factor:layout.factor + 4], "<f4")[:, 0]
-            self._fault(first, present & ~(factor >= 0), "has a factor below zero")
+            self._fault(first, present & (factor < 0), "has a factor below zero")
         if layout.built:
             self._fault(first, present & (raw[:, layout.built] > 1), "has a flag that is neither 0 nor 1")
         self.stored += int(present.sum())
