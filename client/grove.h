@@ -142,7 +142,7 @@ typedef struct grove_cursor { uint64_t index; uint32_t shard; uint64_t id; } gro
 
 typedef struct grove_scan_args {
 	grove_cursor from;
-	uint32_t limit;        /* items of a page, at most 65,536; 0: 4,096. A page of 4 MiB ends earlier */
+	uint32_t limit;        /* items of a page, at most 65,536; 0: 4,096. A page of 1 MiB ends earlier */
 	uint32_t with_vector;  /* not 0: items come with their vectors */
 	uint32_t with_payload; /* not 0: and with their payloads */
 } grove_scan_args;

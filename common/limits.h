@@ -24,7 +24,7 @@ enum {
 	HEADER_MAX = 65536, /* bytes of a header frame */
 	FRAMES_MAX = 8,     /* frames of one message, header included, routing id excluded */
 	MSGPACK_DEPTH_MAX = 8,
-	SCAN_BYTES_MAX = 4 * 1024 * 1024, /* of the items of one page of a scan; a page has at least one item whatever its size */
+	SCAN_BYTES_MAX = 1024 * 1024, /* of the items of one page of a scan; a page has at least one item whatever its size */
 };
 #define SEARCH_K_MAX INT32_MAX /* the effort knob, a count of candidates; k itself is bounded by QUERY_HITS_MAX */
 

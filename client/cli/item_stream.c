@@ -12,7 +12,7 @@
 enum {
 	STREAM_BYTES = 64 * 1024 * 1024, /* of all pages together, about */
 	STREAM_PAYLOAD_BYTES = 512,      /* what a payload is taken to have */
-	STREAM_AHEAD_MAX = 32,           /* pages on their way */
+	STREAM_AHEAD_MAX = 8,            /* pages on their way */
 	PAUSE_FIRST_US = 20000,
 	PAUSE_MAX_US = 1000000,
 };

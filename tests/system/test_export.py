@@ -91,8 +91,8 @@ class Scan(unittest.TestCase):
                               payloads=[{"x": "y" * 60000}] * 100)
             ids, _, _, _, sizes = scan(client, "wide")
             self.assertEqual(ids, list(range(200)))
-            self.assertLessEqual(max(size for _, size in sizes), 4 * 1024 * 1024)
-            self.assertGreater(max(size for _, size in sizes), 3 * 1024 * 1024)
+            self.assertLessEqual(max(size for _, size in sizes), 1024 * 1024)
+            self.assertGreater(max(size for _, size in sizes), 900 * 1024)
 
     def test_a_page_may_be_empty_and_not_the_last(self):
         with cluster.Cluster(workers=1) as c, c.client() as client:

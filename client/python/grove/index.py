@@ -182,7 +182,7 @@ class Index(IndexNames):
                      [key or None for key in protocol.unpack_strings(reply.frame(5), n)])
 
     def scan(self, *, vectors: bool = True, payloads: bool = True, page: int = 4096) -> Iterator[Items]:
-        """All items in pages of at most `page` (1 to 65,536) items and 4 MiB: shard by shard, by ascending id in each; `found` is all true.
+        """All items in pages of at most `page` (1 to 65,536) items and 1 MiB: shard by shard, by ascending id in each; `found` is all true.
 
         No snapshot: an item that is there from the first page to the last comes exactly once, as it was when its page was read; one that is
         put or deleted meanwhile comes once or not at all. Unavailable if a shard's worker is away: no page is left out. vectors=False: they
