@@ -335,7 +335,7 @@ static void what_stays_comes_exactly_once_while_others_write_and_build(void **st
 	fixture_open_sim(&f, METRIC_EUCLIDEAN, DIM);
 	for (uint64_t id = 0; id < IDS; id++) model_put(&f, &p, id);
 	assert_int_equal(pthread_create(&thread, NULL, write_on, &w), 0);
-	for (int round = 0; round < 40; round++) {
+	for (int round = 0; round < 40 || atomic_load(&w.rounds) < 10; round++) { /* on a busy machine the writer may be slow */
 		static struct watch watch;
 		uint64_t from = 0;
 		watch = (struct watch){0};
@@ -347,7 +347,6 @@ static void what_stays_comes_exactly_once_while_others_write_and_build(void **st
 	}
 	atomic_store(&w.stop, true);
 	pthread_join(thread, NULL);
-	assert_true(atomic_load(&w.rounds) > 10);
 	check_scan(&f, 0, 17, NULL);
 	fixture_close(&f);
 }
