@@ -11,6 +11,9 @@
  *
  * An item has no children; the second is 0, and in the place of the first many versions have |v|^2, also of metrics that do not need it.
  *
+ * Before the nodes newer files of scikit-plots have a head of 64 bytes: 0 magic u32 | 4 version u16, 1 | 6 bytes of an element u8 | 7 bytes of an
+ * id u8 | 8 bytes of a node u32 | 12 dimension (hamming: words) u32 | 16 n_items u64 | 24 FNV-1a of the metric's name u32, or 0 | zeros.
+ *
  * What differs is the node's head: it changed twice in Annoy's history, and scikit-plots' edition has ids of 64 bits. */
 #ifndef CLIENT_CLI_ANN_LAYOUT_H
 #define CLIENT_CLI_ANN_LAYOUT_H
@@ -29,6 +32,7 @@ struct ann_layout {
 	uint8_t factor;       /* where dot's float32 sqrt(max |v|^2 - |v|^2) is; 0: nowhere */
 	uint8_t built;        /* where a byte of 0 or 1 is; 0: nowhere */
 };
+enum { ANN_HEAD_BYTES = 64, ANN_HEAD_MAGIC = 0x414E4958, ANN_HEAD_VERSION = 1 };
 enum { ANN_OFFSET_AT = 4 }; /* of a split of euclidean and manhattan, in what is written: float32, how far the plane is from zero */
 extern const struct ann_layout ann_layouts[]; /* ended by versions NULL; of each metric first what ann_layout_written() gives */
 
@@ -42,6 +46,12 @@ static inline size_t ann_vector_bytes(const struct ann_layout *l, uint32_t dim)
 static inline size_t ann_node_bytes(const struct ann_layout *l, uint32_t dim)
 {
 	return l->vector + ann_vector_bytes(l, dim);
+}
+static inline uint32_t ann_metric_hash(enum metric metric)
+{
+	uint32_t hash = 2166136261U;
+	for (const char *at = metric_name(metric); *at; at++) hash = (hash ^ (uint8_t)*at) * 16777619U;
+	return hash;
 }
 /* The most ids that a bucket holds. */
 static inline uint64_t ann_capacity(const struct ann_layout *l, uint32_t dim)

@@ -27,6 +27,7 @@ struct dataset {
 	const struct dataset_expected *expected; /* while it is opened; may be NULL */
 	const struct ann_layout *layout;	 /* ann: */
 	uint64_t nodes, slots, node;		 /* of the file; of them items or gaps; the next one */
+	uint64_t nodes_at; /* where they begin in the file */
 	uint32_t trees;
 	struct buf numbers; /* u64 of the rows read last */
 };

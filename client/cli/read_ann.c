@@ -53,7 +53,7 @@ static enum status nodes_load(struct dataset *d, uint64_t first, uint64_t n, con
 	if (buf_extend(&d->line, n * node, &bytes) != STATUS_OK)
 		return report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 	*ret = bytes;
-	return bytes_read_at(d->file, first * node, bytes, n * node, report);
+	return bytes_read_at(d->file, d->nodes_at + first * node, bytes, n * node, report);
 }
 
 /* ---- checks ---- */
@@ -203,8 +203,34 @@ static enum status no_layout(const struct dataset *d, uint64_t size, struct repo
 		bytes_path(d->file), size, ann_node_bytes(l, d->dim), metric_name(l->metric), d->dim);
 }
 
+/* scikit-plots' head, if there is one: it has to speak of these vectors. *ret_head is NULL without, else `head`, looked at by head_fits(). */
+static enum status head_read(struct dataset *d, uint64_t size, uint8_t *head, const uint8_t **ret_head, struct report *report)
+{
+	const char *path = bytes_path(d->file);
+	if (size < ANN_HEAD_BYTES) return STATUS_OK;
+	enum status status = bytes_read_at(d->file, 0, head, ANN_HEAD_BYTES, report);
+	if (status != STATUS_OK || load_u32(head) != ANN_HEAD_MAGIC) return status;
+	if (load_u16(head + 4) != ANN_HEAD_VERSION || !zeros(head + 28, ANN_HEAD_BYTES - 28))
+		return report_set(report, STATUS_UNSUPPORTED, "%s has a head of scikit-plots of version %u; only %d can be read", path,
+			load_u16(head + 4), ANN_HEAD_VERSION);
+	if (load_u32(head + 24) && load_u32(head + 24) != ann_metric_hash(d->expected->metric))
+		return report_set(report, STATUS_BAD_REQUEST, "%s is an index of another metric than %s, as its head says", path,
+			metric_name(d->expected->metric));
+	d->nodes_at = ANN_HEAD_BYTES;
+	*ret_head = head;
+	return STATUS_OK;
+}
+
+static bool head_fits(const uint8_t *head, const struct ann_layout *l, uint32_t dim)
+{
+	unsigned element = l->metric == METRIC_HAMMING ? 8 : 4;
+	return !head || (head[6] == element && head[7] == l->id_bytes && load_u32(head + 8) == ann_node_bytes(l, dim));
+}
+
 static enum status ann_open(struct dataset *d, struct report *report)
 {
+	uint8_t head_bytes[ANN_HEAD_BYTES];
+	const uint8_t *head = NULL;
 	const struct ann_layout *found = NULL;
 	struct dataset right = {0};
 	struct report first = {.status = STATUS_OK};
@@ -216,14 +242,19 @@ static enum status ann_open(struct dataset *d, struct report *report)
 	if (!bytes_size(d->file, &size))
 		return report_set(report, STATUS_UNSUPPORTED,
 			"%s is compressed or no regular file: a file of Annoy is read from its end, so name the unpacked file", bytes_path(d->file));
+	enum status opened = head_read(d, size, head_bytes, &head, report);
+	if (opened != STATUS_OK) return opened;
 	d->dim = d->expected->dim;
 	d->dtype = d->expected->metric == METRIC_HAMMING ? DTYPE_U8 : DTYPE_F32;
 	for (const struct ann_layout *l = ann_layouts; l->versions; l++) {
 		struct report why = {.status = STATUS_OK};
-		if (l->metric != d->expected->metric || size % ann_node_bytes(l, d->dim) != 0) continue;
+		uint64_t bytes = size - d->nodes_at;
+		if (l->metric != d->expected->metric || bytes == 0 || bytes % ann_node_bytes(l, d->dim) != 0 || !head_fits(head, l, d->dim)) continue;
 		d->layout = l;
-		d->nodes = size / ann_node_bytes(l, d->dim);
+		d->nodes = bytes / ann_node_bytes(l, d->dim);
 		enum status status = layout_check(d, &why);
+		if (status == STATUS_OK && head && load_u64(head + 16) != d->slots)
+			status = bad_node(d, d->nodes - 1, "counts other items than the file's head", &why);
 		if (status == STATUS_NO_MEMORY || status == STATUS_IO) return report_set(report, status, "%s", report_text(&why));
 		if (status != STATUS_OK && first.status == STATUS_OK) first = why;
 		if (status == STATUS_OK && found)

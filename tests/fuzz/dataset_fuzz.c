@@ -157,9 +157,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	fuzz_plant(one.status == STATUS_OK && one.rows * one.dim >= 9);
 #elif defined(GROVE_PLANT_DATASET_HDF5) /* each input costs a process or two, so there are some dozens a second */
 	fuzz_plant(one.status == STATUS_OK && one.rows == 4 && one.dim == 64 && one.odd);
+#elif defined(GROVE_PLANT_DATASET_ANN) /* of most bits of a tree a flip is refused; many files of the corpus may lead here */
+	fuzz_plant(one.status == STATUS_OK && one.rows == 24 && (one.first & 1));
 #elif defined(GROVE_PLANT_DATASET_IDX) || defined(GROVE_PLANT_DATASET_NPY) || defined(GROVE_PLANT_DATASET_FVECS) || \
-	defined(GROVE_PLANT_DATASET_BVECS) || defined(GROVE_PLANT_DATASET_FBIN) || defined(GROVE_PLANT_DATASET_U8BIN) || \
-	defined(GROVE_PLANT_DATASET_ANN)
+	defined(GROVE_PLANT_DATASET_BVECS) || defined(GROVE_PLANT_DATASET_FBIN) || defined(GROVE_PLANT_DATASET_U8BIN)
 	fuzz_plant(one.status == STATUS_OK && one.rows == 2 && one.dim == 4 && (one.first & 1));
 #endif
 	return 0;

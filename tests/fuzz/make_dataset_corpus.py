@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """make_dataset_corpus.py CORPUS: writes valid files of vectors and labels, the seeds of the fuzz targets dataset_*.
 
-Those of 2 vectors of 4 numbers begin with a zero, and no text has 9 numbers: that is where the bugs are planted."""
+Those of 2 vectors of 4 numbers begin with a zero, and so do the bytes of those of 24, and no text has 9 numbers: that is where the bugs are planted."""
 import gzip
 import json
 import os
@@ -107,7 +107,10 @@ def corpus():
         rows = [[(i * 7 + e * 3) % 11 - 5.0 for e in range(3)] for i in range(30)]
         yield "ann", layout, ann(layout, 3, [None if i % 5 == 1 else row for i, row in enumerate(rows)])
         yield "ann", layout + "_one", ann(layout, 2, [[1.0, 0.0]], 1)
-    yield "ann", "two", ann("euclidean", 4, [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 255.0]])
+        plain = ann(layout, 3, rows)
+        metric, width, children, vector = ANN[layout][:4]
+        head = struct.pack("<IHBBIIQI36x", 0x414E4958, 1, 8 if metric == 3 else 4, width, vector + (8 if metric == 3 else 12), 3, 30, 0)
+        yield "ann", layout + "_head", plain[:2] + head + plain[2:]
     for (rows, dim), values in ROWS.items():
         name = "%dx%d" % (rows, dim)
         yield "idx", "u8_" + name, idx((rows, dim), 0x08, values)

@@ -129,6 +129,54 @@ static void other_files_have_norms_in_place_of_a_child(void **state)
 	}
 }
 
+/* Put scikit-plots' head before the file that is on the disk. */
+static void head_write(const struct annoy_file *f, enum metric named, uint64_t items)
+{
+	uint8_t *bytes = calloc(1, ANN_HEAD_BYTES + f->nodes * f->node);
+	assert_non_null(bytes);
+	store_u32(bytes, ANN_HEAD_MAGIC);
+	store_u16(bytes + 4, 1);
+	bytes[6] = f->layout->metric == METRIC_HAMMING ? 8 : 4;
+	bytes[7] = f->layout->id_bytes;
+	store_u32(bytes + 8, (uint32_t)f->node);
+	store_u32(bytes + 12, f->dim);
+	store_u64(bytes + 16, items);
+	store_u32(bytes + 24, ann_metric_hash(named));
+	memcpy(bytes + ANN_HEAD_BYTES, f->bytes, f->nodes * f->node);
+	file_write(bytes, ANN_HEAD_BYTES + f->nodes * f->node);
+	free(bytes);
+}
+
+static void refused_as(enum metric metric, uint32_t dim, const char *sentence)
+{
+	struct report report = {.status = STATUS_OK};
+	assert_int_not_equal(items_read(metric, dim, 64, &report), STATUS_OK);
+	if (!strstr(report.text, sentence)) fail_msg("'%s' does not say '%s'", report.text, sentence);
+}
+
+static void a_head_of_scikit_plots_is_skipped_and_has_to_be_right(void **state)
+{
+	assert_int_equal(ann_metric_hash(METRIC_ANGULAR), 0xf5ec47e9);
+	for (const struct ann_layout *l = ann_layouts; l->versions; l++) {
+		struct annoy_file f;
+		struct report report = {.status = STATUS_OK};
+		enum metric other = l->metric == METRIC_DOT ? METRIC_ANGULAR : METRIC_DOT;
+		annoy_file_make(&f, l, 5, 50, 4, 3, seed);
+		head_write(&f, l->metric, 50);
+		if (items_read(l->metric, 5, 64, &report) != STATUS_OK) fail_msg("%s", report.text);
+		assert_int_equal(read_items.trees, 3);
+		refused_as(other, 5, "of another metric");
+		refused_as(l->metric, 70, "another metric or dimension");
+		for (size_t n = ANN_HEAD_BYTES + f.nodes * f.node; n-- > 0;) {
+			assert_int_equal(truncate(path, (off_t)n), 0);
+			assert_int_not_equal(items_read(l->metric, 5, 64, &report), STATUS_OK);
+		}
+		head_write(&f, l->metric, 49);
+		refused_as(l->metric, 5, "other items than the file's head");
+		free(f.bytes);
+	}
+}
+
 static void every_truncation_is_refused(void **state)
 {
 	for (const struct ann_layout *l = ann_layouts; l->versions; l++) {
@@ -168,13 +216,6 @@ static void flipped_bits_are_refused_or_read(void **state)
 		free(f.bytes);
 	}
 	assert_true(refused > layouts * FLIPS / 4); /* of most of the others, planes and coordinates, nobody knows that they were otherwise */
-}
-
-static void refused_as(enum metric metric, uint32_t dim, const char *sentence)
-{
-	struct report report = {.status = STATUS_OK};
-	assert_int_not_equal(items_read(metric, dim, 64, &report), STATUS_OK);
-	if (!strstr(report.text, sentence)) fail_msg("'%s' does not say '%s'", report.text, sentence);
 }
 
 /* One byte of a good euclidean file with dim 4: nodes of 32 bytes, 8 to a bucket; 40 items, and node 40 is a bucket. */
@@ -291,6 +332,7 @@ int main(void)
 		cmocka_unit_test(items_and_trees_of_every_layout_are_read),
 		cmocka_unit_test(old_angular_files_have_no_norms),
 		cmocka_unit_test(other_files_have_norms_in_place_of_a_child),
+		cmocka_unit_test(a_head_of_scikit_plots_is_skipped_and_has_to_be_right),
 		cmocka_unit_test(every_truncation_is_refused),
 		cmocka_unit_test(flipped_bits_are_refused_or_read),
 		cmocka_unit_test(what_is_wrong_is_said),

@@ -7,6 +7,7 @@ one has to pass. In memory: a window of nodes, and a checksum for each root.
 from __future__ import annotations
 
 import os
+import struct
 import zlib
 from typing import Any, BinaryIO, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -44,6 +45,10 @@ LAYOUTS = [
 ]
 
 
+HEAD = struct.Struct("<IHBBIIQI36s")  # of scikit-plots: magic, version, bytes of element, id and node, dimension, n_items, metric, zeros
+HEAD_MAGIC, HEAD_VERSION = 0x414E4958, 1
+
+
 class _Damaged(Exception):
     """The file is not of this layout."""
 
@@ -59,12 +64,17 @@ class AnnFile:
         found: Optional[_Nodes] = None
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
+            head = self._head(file.read(HEAD.size))
             for layout in LAYOUTS:
-                nodes = _Nodes(file, layout, f, size)
-                if layout.metric != metric or f < 1 or size % nodes.node:
+                nodes = _Nodes(file, layout, f, size, HEAD.size if head else 0)
+                if layout.metric != metric or f < 1 or size <= nodes.start or (size - nodes.start) % nodes.node:
+                    continue
+                if head and head[2:5] != (8 if metric == "hamming" else 4, layout.id_bytes, nodes.node):
                     continue
                 try:
                     nodes.check()
+                    if head and head[6] != nodes.slots:
+                        raise _Damaged("it counts other items than its head")
                 except _Damaged as e:
                     faults.append(f"{path} is no {metric} index of Annoy with f={f}, or it is damaged: {e}")
                     continue
@@ -76,6 +86,17 @@ class AnnFile:
             raise OSError(faults[0] if faults else f"{WRONG_SIZE}: {path} has {size} bytes, this object f={f} and metric {metric!r}")
         self._nodes = found
         self.n_items, self.n_trees, self.stored = found.slots, found.trees, found.stored
+
+    def _head(self, data: bytes) -> Optional[Tuple[Any, ...]]:
+        """The fields of a head of scikit-plots; None: there is none."""
+        head = HEAD.unpack(data) if len(data) == HEAD.size else (0,)
+        if head[0] != HEAD_MAGIC:
+            return None
+        if head[1] != HEAD_VERSION or any(head[8]):
+            raise OSError(f"{self.path} has a head of scikit-plots of version {head[1]}; only {HEAD_VERSION} can be read")
+        if head[7] not in (0, _metric_hash(self.metric)):
+            raise OSError(f"{self.path} is an index of another metric than {self.metric}, as its head says")
+        return head
 
     def items(self) -> Iterator[Tuple[numpy.ndarray, numpy.ndarray]]:
         """(ids, rows of the wire: float32 or packed bits) in parts."""
@@ -90,6 +111,14 @@ class AnnFile:
                     yield ids, numpy.ascontiguousarray(rows[:, :(self.f + 7) // 8]) if self.metric == "hamming" else _view(rows, "<f4")
 
 
+def _metric_hash(metric: str) -> int:
+    """FNV-1a."""
+    value = 2166136261
+    for byte in metric.encode():
+        value = (value ^ byte) * 16777619 % 2**32
+    return value
+
+
 def _view(raw: numpy.ndarray, dtype: str) -> numpy.ndarray:
     return numpy.ascontiguousarray(raw).view(dtype)
 
@@ -97,10 +126,10 @@ def _view(raw: numpy.ndarray, dtype: str) -> numpy.ndarray:
 class _Nodes:
     """A file as nodes of one layout."""
 
-    def __init__(self, file: BinaryIO, layout: Layout, f: int, size: int) -> None:
-        self.file, self.layout, self.f = file, layout, f
+    def __init__(self, file: BinaryIO, layout: Layout, f: int, size: int, start: int) -> None:
+        self.file, self.layout, self.f, self.start = file, layout, f, start  # start: of the nodes in the file
         self.node = layout.vector + ((f + 63) // 64 * 8 if layout.metric == "hamming" else 4 * f)
-        self.count = size // self.node
+        self.count = (size - start) // self.node
         self.capacity = (self.node - layout.children) // layout.id_bytes
         self.id = f"<u{layout.id_bytes}"
         self.slots = self.trees = self.stored = 0
@@ -112,7 +141,7 @@ class _Nodes:
             yield first, self.read(first, min(step, end - first))
 
     def read(self, first: int, n: int) -> numpy.ndarray:
-        self.file.seek(first * self.node)
+        self.file.seek(self.start + first * self.node)
         data = self.file.read(n * self.node)
         if len(data) != n * self.node:
             raise OSError(f"{self.file.name} became shorter while it was read")
