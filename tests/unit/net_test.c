@@ -352,6 +352,8 @@ static void a_peer_that_does_not_read_costs_a_bounded_number_of_bytes(void **sta
 	stranger_close(&reader);
 	fill_bytes(server, &silent, big, 3);
 	net_close(&server);
+	/* libzmq 4.3.4 aborts where a peer goes in the moment in which a socket closes over its half-written message (libzmq issue 3442). */
+	net_free(&net);
 	stranger_close(&s);
 	free(bytes);
 }
