@@ -4,7 +4,7 @@
  * not eight, so that the products of two pairs fit the 16 bits that AVX2 sums them in. All sums are of integers, hence the same on every
  * instruction set in whatever order; codes_scalar.c is the definition.
  *
- * One query against n rows: rows 0 .. n-1 where `which` is NULL, else rows which[0 .. n). Base and query are aligned to 64.
+ * One query against n rows: rows 0 .. n-1 where `which` is NULL, else rows which[0 .. n). Right at any alignment, fastest at one of 64.
  * With DIM_MAX dimensions no sum leaves 31 bits. */
 #ifndef COMMON_CODES_H
 #define COMMON_CODES_H

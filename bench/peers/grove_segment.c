@@ -63,38 +63,38 @@ struct query grove_query(const struct peer_set *set, const void *query)
 
 static const void *content_row(void *arg, uint32_t i) { return rows_row(arg, i); }
 
-/* Rows in their final order. */
-static struct ann_view forest_and_codes(const struct rows *rows, const struct forest *forest)
+/* The forest and the codes that it divides. */
+static struct ann_view forest_and_codes(const struct rows *rows, const struct forest_params *params, uint32_t *new_of_old, struct forest **ret_forest)
 {
-	struct ann_view view = {.forest = forest_as_view(forest)};
 	uint32_t stride = quant_stride(rows->metric, rows->dim);
+	uint8_t *base = stride ? memory((size_t)rows->n * stride) : NULL;
+	struct codes codes = {rows->metric, stride, base};
+	struct quant quant;
 	struct report none = {0};
 
-	if (!graph_wanted(rows->metric, rows->n)) return view;
-	uint8_t *codes = memory((size_t)rows->n * stride);
-	must(quant_fit(rows, &view.quant), &none);
-	for (uint32_t i = 0; i < rows->n; i++)
-		quant_encode(&view.quant, rows->metric, rows->dim, rows_row(rows, i), rows->norm2[i], codes + (size_t)i * stride);
-	view.codes = (struct codes){rows->metric, stride, codes};
-	return view;
+	must(quant_fit(rows, &quant), &none);
+	if (base) quant_encode_rows(&quant, rows, runner_inline(), base);
+	must(forest_build(rows, &codes, &quant, params, runner_inline(), NULL, NULL, ret_forest), &none);
+	forest_renumber(*ret_forest, new_of_old);
+	if (base) must(rows_reorder(base, stride, rows->n, new_of_old), &none);
+	return (struct ann_view){.forest = forest_as_view(*ret_forest), .quant = quant, .codes = codes};
 }
 
-/* The forest and the codes by which it is searched, or all that a build makes. */
+/* That, or all that a build makes. */
 static struct ann_view structure_build(struct rows *rows, const struct forest_params *params, bool graph, uint32_t *new_of_old, struct ann **ret_ann,
 	struct forest **ret_forest)
 {
 	struct report none = {0};
+	struct ann_view view = {0};
 
-	if (graph) {
+	if (graph)
 		must(ann_build(rows, params, runner_inline(), NULL, NULL, new_of_old, ret_ann), &none);
-	} else {
-		must(forest_build(rows, params, runner_inline(), NULL, NULL, ret_forest), &none);
-		forest_renumber(*ret_forest, new_of_old);
-	}
+	else
+		view = forest_and_codes(rows, params, new_of_old, ret_forest);
 	must(rows_reorder((void *)rows->base, rows->stride, rows->n, new_of_old), &none);
 	must(rows_reorder((void *)rows->norm2, sizeof(*rows->norm2), rows->n, new_of_old), &none);
 	must(rows_reorder((void *)rows->ids, sizeof(*rows->ids), rows->n, new_of_old), &none);
-	if (!graph) return forest_and_codes(rows, *ret_forest);
+	if (!graph) return view;
 	must(ann_tune(*ret_ann, rows, params->seed, runner_inline(), NULL), &none);
 	return ann_as_view(*ret_ann);
 }

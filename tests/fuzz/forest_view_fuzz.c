@@ -7,7 +7,7 @@
 #include "common/cursor.h"
 #include "tests/fuzz/forest_view_fuzz.h"
 
-enum { DIM_MAX = 100, N_MAX = 1000, TREES_MAX = 8, NODES_MAX = 4000, DIRS_MAX = 500, DIR_FLOATS_MAX = 128, HITS = 8 };
+enum { DIM_MAX = 100, N_MAX = 1000, TREES_MAX = 8, NODES_MAX = 4000, DIRS_MAX = 500, DIR_SIZE_MAX = 128, HITS = 8 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 
@@ -69,15 +69,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	if (size < VIEW_HEADER) return 0;
 	for (int i = 0; i < VIEW_NUMBERS; i++) number[i] = load_u32(input + 4 * i);
 	if (number[0] >= METRIC_COUNT || !number[1] || number[1] > DIM_MAX) return 0;
-	f = (struct forest_view){.n = number[2], .trees = number[3], .nodes = number[4], .dirs = number[5], .dir_floats = number[6]};
+	f = (struct forest_view){.n = number[2], .trees = number[3], .nodes = number[4], .dirs = number[5], .dir_size = number[6]};
+	float quant[2];
 	memcpy(&f.dot_max_norm2, &number[7], sizeof(float));
-	if (f.n > N_MAX || f.trees > TREES_MAX || f.nodes > NODES_MAX || f.dirs > DIRS_MAX || f.dir_floats > DIR_FLOATS_MAX) return 0;
+	memcpy(quant, &number[9], sizeof(quant));
+	f.quant = (struct quant){(double)quant[0], (double)quant[1], NULL};
+	if (f.n > N_MAX || f.trees > TREES_MAX || f.nodes > NODES_MAX || f.dirs > DIRS_MAX || f.dir_size > DIR_SIZE_MAX) return 0;
 	input += VIEW_HEADER;
 	size -= VIEW_HEADER;
 	uint32_t *roots = take(&input, &size, f.trees * sizeof(*roots));
 	struct forest_node *node = take(&input, &size, f.nodes * sizeof(*node));
 	uint32_t *dir_of = take(&input, &size, f.nodes * sizeof(*dir_of));
-	float *dir = take(&input, &size, (size_t)f.dirs * f.dir_floats * sizeof(*dir));
+	int8_t *dir = take(&input, &size, (size_t)f.dirs * f.dir_size);
 	uint32_t *order = take(&input, &size, (size_t)f.trees * f.n * sizeof(*order));
 	f.roots = roots;
 	f.node = node;

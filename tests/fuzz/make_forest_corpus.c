@@ -23,10 +23,18 @@ static void seed_write(const char *folder, const char *name, enum metric m, uint
 	rows.base = base;
 	rows.norm2 = norm2;
 	for (uint32_t i = 0; i < n; i++) norm2[i] = vec_norm2(m, rows_row(&rows, i), dim);
-	require(forest_build(&rows, &params, runner_inline(), NULL, NULL, &forest) == STATUS_OK);
+	uint32_t stride = quant_stride(m, dim);
+	uint8_t *coded = stride ? aligned_alloc(CODE_ALIGN, ((size_t)n + 1) * stride) : NULL;
+	struct codes codes = {m, stride, coded};
+	struct quant quant;
+	require(quant_fit(&rows, &quant) == STATUS_OK);
+	if (coded) quant_encode_rows(&quant, &rows, runner_inline(), coded);
+	require(forest_build(&rows, &codes, &quant, &params, runner_inline(), NULL, NULL, &forest) == STATUS_OK);
 	struct forest_view f = forest_as_view(forest);
-	uint32_t number[VIEW_NUMBERS] = {m, dim, n, f.trees, f.nodes, f.dirs, f.dir_floats, 0, n};
+	uint32_t number[VIEW_NUMBERS] = {m, dim, n, f.trees, f.nodes, f.dirs, f.dir_size, 0, n};
+	const float shown[2] = {(float)quant.low, (float)quant.scale};
 	memcpy(&number[7], &f.dot_max_norm2, sizeof(float));
+	memcpy(&number[9], shown, sizeof(shown));
 	for (int i = 0; i < VIEW_NUMBERS; i++) store_u32(header + 4 * i, number[i]);
 	snprintf(path, sizeof(path), "%s/forest_view/%s", folder, name);
 	FILE *file = fopen(path, "wb");
@@ -38,10 +46,12 @@ static void seed_write(const char *folder, const char *name, enum metric m, uint
 	fwrite(f.roots, sizeof(*f.roots), f.trees, file);
 	fwrite(f.node, sizeof(*f.node), f.nodes, file);
 	fwrite(f.dir_of, sizeof(*f.dir_of), f.nodes, file);
-	fwrite(f.dir, f.dir_floats * sizeof(*f.dir) + !f.dir_floats, f.dirs, file);
+	fwrite(f.dir, f.dir_size + !f.dir_size, f.dirs, file);
 	fwrite(f.order, sizeof(*f.order), (size_t)f.trees * n, file);
 	require(!ferror(file) && fclose(file) == 0);
 	forest_free(&forest);
+	free(coded);
+	quant_release(&quant);
 	free(base);
 	free(norm2);
 }

@@ -20,7 +20,7 @@ static uint8_t *compact_expand(const uint8_t *input, size_t n, size_t *ret_size)
 	h.trees = load_u32(input + 72);
 	h.nodes = load_u32(input + 76);
 	h.dirs = load_u32(input + 80);
-	h.dir_floats = load_u32(input + 84);
+	h.dir_size = load_u32(input + 84);
 	h.stride = load_u32(input + 88);
 	h.tombstones = load_u64(input + 128);
 	h.edges = load_u32(input + 160);

@@ -113,12 +113,37 @@ static inline void run_threads(struct runner *r, size_t n, void (*work)(void *ar
 
 /* ---- forests ---- */
 
+/* The codes of a block; free codes.base. */
+static inline struct codes codes_of(const struct block *b, struct quant *ret_quant)
+{
+	struct codes codes = {b->rows.metric, quant_stride(b->rows.metric, b->rows.dim), NULL};
+	uint8_t *base = codes.stride ? aligned_alloc(CODE_ALIGN, ((size_t)b->rows.n + 1) * codes.stride) : NULL;
+
+	assert_int_equal(quant_fit(&b->rows, ret_quant), STATUS_OK);
+	if (base) quant_encode_rows(ret_quant, &b->rows, runner_inline(), base);
+	codes.base = base;
+	return codes;
+}
+
+/* Codes and forest; what the build says. */
+static inline enum status forest_try(const struct block *b, const struct forest_params *params, struct runner *runner, _Atomic uint64_t *progress,
+	const struct pulse *pulse, struct forest **ret)
+{
+	struct quant quant;
+	struct codes codes = codes_of(b, &quant);
+	enum status status = forest_build(&b->rows, &codes, &quant, params, runner, progress, pulse, ret);
+
+	free((void *)(uintptr_t)codes.base);
+	quant_release(&quant);
+	return status;
+}
+
 static inline struct forest *forest_of(const struct block *b, uint32_t trees, uint64_t seed, struct runner *runner)
 {
 	struct forest *f = NULL;
 	struct forest_params params = {trees, seed};
 
-	assert_int_equal(forest_build(&b->rows, &params, runner, NULL, NULL, &f), STATUS_OK);
+	assert_int_equal(forest_try(b, &params, runner, NULL, NULL, &f), STATUS_OK);
 	struct forest_view v = forest_as_view(f);
 	assert_true(forest_check(&v, b->rows.metric, b->rows.dim));
 	return f;

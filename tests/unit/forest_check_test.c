@@ -44,11 +44,8 @@ static void a_wrong_child_or_place_is_refused(void **state)
 	for (uint32_t i = 0; i < c.view.nodes; i++)
 		for (size_t j = 0; j < NUMBERS; j++) {
 			struct forest_node kept = c.node[i];
-			c.node[i].left = numbers[j];
-			if (numbers[j] != kept.left) expect_refused(&c);
-			c.node[i] = kept;
-			c.node[i].right = numbers[j];
-			if (!kept.count && numbers[j] != kept.right) expect_refused(&c);
+			c.node[i].at = numbers[j];
+			if (numbers[j] != kept.at) expect_refused(&c);
 			c.node[i] = kept;
 			c.node[i].count = numbers[j];
 			if (numbers[j] != kept.count) expect_refused(&c);
@@ -65,13 +62,13 @@ static void a_loop_is_refused(void **state)
 	for (uint32_t i = 0; i < c.view.nodes; i++) {
 		if (c.node[i].count) continue;
 		struct forest_node kept = c.node[i];
-		c.node[i].left = i; /* itself */
+		c.node[i].at = i; /* itself */
 		expect_refused(&c);
-		c.node[i].left = kept.right; /* both children the same */
+		c.node[i].at = i + 1; /* both children the same */
 		expect_refused(&c);
-		c.node[i].left = c.roots[0]; /* back to the root */
+		c.node[i].at = c.roots[0]; /* back to the root */
 		expect_refused(&c);
-		c.node[i].left = c.roots[1]; /* into another tree */
+		c.node[i].at = c.roots[1]; /* into another tree */
 		expect_refused(&c);
 		c.node[i] = kept;
 	}
@@ -107,7 +104,7 @@ static void a_wrong_root_row_or_direction_is_refused(void **state)
 		expect_refused(&c);
 		c.dir_of[i] = kept;
 	}
-	c.view.dir_floats += 16;
+	c.view.dir_size += 64;
 	expect_refused(&c);
 	changeable_release(&c);
 }
@@ -131,7 +128,7 @@ static void a_bit_past_the_row_is_refused(void **state)
 }
 
 /* No float is out of range: directions and offsets may hold anything, and the search still ends with every row scored. */
-static void any_float_is_searched(void **state)
+static void any_float_and_any_direction_is_searched(void **state)
 {
 	static const uint32_t floats[] = {0x7fc00000, 0x7f800000, 0xff800000, 0x7f7fffff, 0xff7fffff, 1, 0x80000000};
 	static const enum metric metrics[] = {METRIC_ANGULAR, METRIC_EUCLIDEAN, METRIC_DOT};
@@ -144,9 +141,9 @@ static void any_float_is_searched(void **state)
 			struct search_work work = {0};
 			changeable_init(&c, metrics[m]);
 			for (uint32_t i = 0; i < c.view.nodes; i++)
-				if (!c.node[i].count) memcpy(&c.node[i].offset, &floats[j], sizeof(float));
-			float *dir = (float *)(uintptr_t)c.view.dir;
-			for (size_t i = 0; i < (size_t)c.view.dirs * c.view.dir_floats; i += 3) memcpy(&dir[i], &floats[j], sizeof(float));
+				if (!c.node[i].count) memcpy(i % 2 ? &c.node[i].offset : &c.node[i].unit, &floats[j], sizeof(float));
+			memset((void *)(uintptr_t)c.view.dir, (int)(floats[j] >> 16 & 255), (size_t)c.view.dirs * c.view.dir_size);
+			c.view.quant.scale = (double)(j + 1);
 			memcpy(&c.view.dot_max_norm2, &floats[j], sizeof(float));
 			assert_true(forest_check(&c.view, metrics[m], DIM));
 			struct query q = block_query(&c.block, 3);
@@ -164,7 +161,7 @@ int main(void)
 		cmocka_unit_test(a_loop_is_refused),
 		cmocka_unit_test(a_wrong_root_row_or_direction_is_refused),
 		cmocka_unit_test(a_bit_past_the_row_is_refused),
-		cmocka_unit_test(any_float_is_searched),
+		cmocka_unit_test(any_float_and_any_direction_is_searched),
 	};
 
 	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);

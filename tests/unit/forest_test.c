@@ -13,19 +13,30 @@
 
 /* ---- the plain twin of forest_search: a list instead of a heap, a flag for each row, no gathering ---- */
 
-/* The query as the planes see it: at unit length for angular, as long as the longest row for dot. */
-static void plain_point(const struct forest_view *f, const struct rows *rows, const float *row, float *ret)
+/* The query as the planes see it: coded as the rows are, for dot at the length of the longest row. */
+static void plain_point(const struct forest_view *f, const struct rows *rows, const struct query *query, uint8_t *ret)
 {
-	float most = 0, scale = 1;
+	const float *row = query->row;
+	float *point = calloc(rows->dim, sizeof(float)), most = 0;
 
-	memcpy(ret, row, rows->dim * sizeof(float));
-	if (rows->metric != METRIC_ANGULAR && rows->metric != METRIC_DOT) return;
+	assert_non_null(point);
 	for (uint32_t i = 0; i < rows->dim; i++) most = fmaxf(most, fabsf(row[i]));
-	if (!(most > 0)) return;
-	for (uint32_t i = 0; i < rows->dim; i++) ret[i] = row[i] / most;
-	if (rows->metric == METRIC_DOT && f->dot_max_norm2 > 0) scale = sqrtf(f->dot_max_norm2);
-	scale /= sqrtf(vec_kernels()->dot(ret, ret, rows->dim));
-	for (uint32_t i = 0; i < rows->dim; i++) ret[i] *= scale;
+	for (uint32_t i = 0; i < rows->dim; i++) point[i] = rows->metric != METRIC_DOT ? row[i] : most > 0 ? row[i] / most : 0;
+	if (rows->metric == METRIC_DOT && most > 0 && f->dot_max_norm2 > 0) {
+		float scale = sqrtf(f->dot_max_norm2) / sqrtf(vec_kernels()->dot(point, point, rows->dim));
+		for (uint32_t i = 0; i < rows->dim; i++) point[i] *= scale;
+	}
+	quant_encode(&f->quant, rows->metric, rows->dim, point, query->norm2, ret);
+	free(point);
+}
+
+static float plain_margin(const struct forest_view *f, const struct rows *rows, uint32_t node, const uint8_t *point)
+{
+	const int8_t *direction = f->dir + (size_t)f->dir_of[node] * f->dir_size;
+	int64_t product = 0;
+
+	for (uint32_t i = 0; i < rows->dim; i++) product += direction[i] * point[i];
+	return ((float)product + f->node[node].offset) * f->node[node].unit;
 }
 
 static void plain_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget,
@@ -35,10 +46,10 @@ static void plain_search(const struct forest_view *f, const struct rows *rows, c
 	bool *met = calloc(rows->n + 1, sizeof(*met));
 	uint32_t count = 0;
 	uint64_t scored = 0;
-	float *q = calloc(f->dir_floats + 1, sizeof(float));
+	uint8_t *q = calloc(rows->dim + 64, 1);
 
 	assert_true(list && met && q);
-	if (rows->metric != METRIC_HAMMING) plain_point(f, rows, query->row, q);
+	if (rows->metric != METRIC_HAMMING) plain_point(f, rows, query, q);
 	for (uint32_t t = 0; t < f->trees; t++) {
 		list[count].priority = rows->metric == METRIC_HAMMING ? 0 : FLT_MAX;
 		list[count].node = f->roots[t];
@@ -56,7 +67,7 @@ static void plain_search(const struct forest_view *f, const struct rows *rows, c
 		const struct forest_node *node = &f->node[list[best].node];
 		if (node->count) {
 			for (uint32_t i = 0; i < node->count; i++) {
-				uint32_t row = f->order[(size_t)list[best].tree * f->n + node->left + i];
+				uint32_t row = f->order[(size_t)list[best].tree * f->n + node->at + i];
 				if (met[row]) continue;
 				met[row] = true;
 				if (!rows_live(rows, row)) continue;
@@ -76,15 +87,14 @@ static void plain_search(const struct forest_view *f, const struct rows *rows, c
 				else to_right -= 1;
 			}
 		} else {
-			if (f->dir_of[list[best].node] != UINT32_MAX)
-				margin = vec_kernels()->dot(f->dir + (size_t)f->dir_of[list[best].node] * f->dir_floats, q, rows->dim) + node->offset;
+			if (f->dir_of[list[best].node] != UINT32_MAX) margin = plain_margin(f, rows, list[best].node, q);
 			if (isnan(margin)) margin = 0;
 			to_left = fminf(to_left, -margin);
 			to_right = fminf(to_right, margin);
 		}
 		for (int side = 0; side < 2; side++) {
 			list[count].priority = side ? to_right : to_left;
-			list[count].node = side ? node->right : node->left;
+			list[count].node = side ? node->at : list[best].node + 1;
 			list[count].tree = list[best].tree;
 			list[count++].open = true;
 		}
@@ -103,7 +113,7 @@ static void same_forest(const struct forest *a, const struct forest *b)
 	assert_memory_equal(x.node, y.node, x.nodes * sizeof(*x.node));
 	assert_memory_equal(x.dir_of, y.dir_of, x.nodes * sizeof(*x.dir_of));
 	assert_memory_equal(x.order, y.order, (size_t)x.trees * x.n * sizeof(*x.order));
-	if (x.dirs) assert_memory_equal(x.dir, y.dir, (size_t)x.dirs * x.dir_floats * sizeof(float));
+	if (x.dirs) assert_memory_equal(x.dir, y.dir, (size_t)x.dirs * x.dir_size);
 }
 
 
@@ -401,7 +411,7 @@ static void a_build_can_be_stopped_at_any_moment(void **state)
 			struct pulse pulse = {stop_at_zero, &countdown};
 			_Atomic uint64_t progress = 0;
 			struct forest *f = NULL;
-			enum status status = forest_build(&b.rows, &params, &runner, &progress, &pulse, &f);
+			enum status status = forest_try(&b, &params, &runner, &progress, &pulse, &f);
 			whole = status == STATUS_OK;
 			assert_true(whole ? f != NULL && progress == 2 * WIDE_ROWS : status == STATUS_CANCELLED && !f && progress <= 2 * WIDE_ROWS);
 			/* Whole: it was asked for each node, and for each 2,048 rows of the upper levels, of which there are two. */
@@ -448,15 +458,19 @@ static void every_allocation_may_fail(void **state)
 	if (!starve_works()) skip();
 	block_init(&b, METRIC_DOT, 8, WIDE_ROWS);
 	fill_clusters(&b, 3, 1, 0);
+	struct quant quant;
+	struct codes codes = codes_of(&b, &quant);
 	for (int for_ever = 0; for_ever < 2; for_ever++)
 		for (long n = 0;; n++) {
 			f = NULL;
 			starve_begin(n, for_ever);
-			enum status status = forest_build(&b.rows, &params, runner_inline(), NULL, NULL, &f);
+			enum status status = forest_build(&b.rows, &codes, &quant, &params, runner_inline(), NULL, NULL, &f);
 			if (!starve_end()) break;
 			assert_int_equal(status, STATUS_NO_MEMORY);
 			assert_null(f);
 		}
+	free((void *)(uintptr_t)codes.base);
+	quant_release(&quant);
 	f = forest_of(&b, 3, 1, runner_inline());
 	g = forest_of(&b, 3, 1, runner_inline());
 	same_forest(f, g);

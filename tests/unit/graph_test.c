@@ -36,13 +36,13 @@ static void first_and_count(const struct forest_view *f, uint32_t node, uint32_t
 	const struct forest_node *n = &f->node[node];
 
 	if (n->count) {
-		*first = n->left;
+		*first = n->at;
 		*count = n->count;
 		return;
 	}
 	uint32_t right_first, right_count;
-	first_and_count(f, n->left, first, count);
-	first_and_count(f, n->right, &right_first, &right_count);
+	first_and_count(f, node + 1, first, count);
+	first_and_count(f, n->at, &right_first, &right_count);
 	*count += right_count;
 	if (right_first < *first) *first = right_first;
 }
@@ -57,8 +57,8 @@ static void plain_group(const struct forest_view *f, uint32_t t, uint32_t row, u
 	for (;;) {
 		first_and_count(f, node, first, count);
 		if (*count <= KNN_GROUP_MAX) return;
-		first_and_count(f, f->node[node].left, first, count);
-		node = place >= *first && place < *first + *count ? f->node[node].left : f->node[node].right;
+		first_and_count(f, node + 1, first, count);
+		node = place >= *first && place < *first + *count ? node + 1 : f->node[node].at;
 	}
 }
 
@@ -212,7 +212,8 @@ static void every_allocation_may_fail(void **state)
 		enum status status = ann_build(&b.rows, &params, runner_inline(), NULL, NULL, new_of_old, &a);
 		bool starved = starve_end();
 		if (!starved) break;
-		assert_int_equal(status, STATUS_NO_MEMORY);
+		if (status == STATUS_OK) ann_free(&a); /* qsort() sorts in place where it gets no memory */
+		else assert_int_equal(status, STATUS_NO_MEMORY);
 		assert_null(a);
 		if (n > 20) step = 1 + n / 8;
 	}
@@ -264,7 +265,7 @@ static size_t plain_search(const struct graph_space *s, const struct query *quer
 {
 	uint8_t *code = aligned_alloc(CODE_ALIGN, s->codes.stride), *met = calloc(s->rows.n, 1);
 	struct forest_scratch *scratch = NULL;
-	uint32_t count, todo[16 * 64 + 3 * 256], n = 0, doors = 1 + ef / 96;
+	uint32_t count, todo[16 * 64 + 3 * 256], n = 0, doors = (s->rows.metric == METRIC_DOT ? 4 : 1) + ef / 96; /* of at most 16 */
 	struct forest_leaf leaves[16];
 	size_t have = 0, expanded;
 

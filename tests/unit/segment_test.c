@@ -107,13 +107,13 @@ static void same_forest(const struct segment *segment, const struct some_rows *s
 		assert_true(a.n == 0 && a.trees == 0 && a.nodes == 0 && a.dirs == 0);
 		return;
 	}
-	assert_true(a.n == b.n && a.trees == b.trees && a.nodes == b.nodes && a.dirs == b.dirs && a.dir_floats == b.dir_floats);
+	assert_true(a.n == b.n && a.trees == b.trees && a.nodes == b.nodes && a.dirs == b.dirs && a.dir_size == b.dir_size);
 	assert_true(a.dot_max_norm2 == b.dot_max_norm2);
 	assert_memory_equal(a.roots, b.roots, a.trees * 4);
 	assert_memory_equal(a.node, b.node, a.nodes * sizeof *a.node);
 	assert_memory_equal(a.dir_of, b.dir_of, a.nodes * 4);
 	assert_memory_equal(a.order, b.order, (size_t)a.trees * a.n * 4);
-	if (a.dirs) assert_memory_equal(a.dir, b.dir, (size_t)a.dirs * a.dir_floats * 4);
+	if (a.dirs) assert_memory_equal(a.dir, b.dir, (size_t)a.dirs * a.dir_size);
 }
 
 static void it_comes_back_as_it_was_written(void **state)
@@ -420,7 +420,8 @@ static void codes_and_a_graph_come_back_and_lead_to_every_row(void **state)
 	header_is_refused(&p, 160, 0, STATUS_CORRUPT, "efforts");
 	header_is_refused(&p, 160, UINT32_MAX, STATUS_CORRUPT, "counts");
 	header_is_refused(&p, 168, 0, STATUS_CORRUPT, "graph");
-	header_is_refused(&p, 168, 2, STATUS_CORRUPT, "codes");
+	header_is_refused(&p, 168, 3, STATUS_CORRUPT, "codes");
+	header_is_refused(&p, 168, 2, STATUS_CORRUPT, "counts"); /* shifts that are not there */
 	header_is_refused(&p, 164, TUNE_EFFORTS_MAX + 1, STATUS_CORRUPT, "efforts");
 	/* A row that nothing leads to: whoever led to it leads elsewhere now. */
 	uint32_t *to = malloc((size_t)b.graph.edges * 4);
@@ -429,6 +430,37 @@ static void codes_and_a_graph_come_back_and_lead_to_every_row(void **state)
 	patched_is_refused(&p, p.header.place[SECTION_EDGES].offset, to, (size_t)b.graph.edges * 4, STATUS_CORRUPT, "graph");
 	free(to);
 	patch_end(&p);
+}
+
+static void the_shifts_of_codes_come_back(void **state)
+{
+	const uint32_t nan = 0x7fc00000;
+	const char *fault;
+	struct segment *segment = NULL;
+	struct report report = {0};
+	struct patch p;
+
+	patch_begin(&p);
+	uint32_t dim = p.s->identity.dim;
+	float *shift = calloc(dim, sizeof(*shift));
+	uint8_t *codes = calloc(p.s->n, quant_stride(p.s->identity.metric, dim));
+	assert_true(shift && codes);
+	for (uint32_t i = 0; i < dim; i++) shift[i] = (float)i - 2.5f;
+	p.s->content.ann.codes = (struct codes){p.s->identity.metric, quant_stride(p.s->identity.metric, dim), codes};
+	p.s->content.ann.quant = (struct quant){-1, 3, shift};
+	free(p.file.at);
+	p.entry = written(p.s);
+	p.file = file_bytes(io, FILE_NAME);
+	assert_int_equal(segment_header_decode(p.file.at, p.file.n, &p.header, &fault), STATUS_OK);
+	assert_int_equal(segment_open(io, "s", &p.s->identity, &p.entry, &segment, &report), STATUS_OK);
+	struct ann_view a = segment_ann(segment);
+	assert_memory_equal(a.quant.shift, shift, dim * sizeof(*shift));
+	assert_true(a.forest.quant.shift == a.quant.shift && a.quant.low == -1 && a.quant.scale == 3);
+	segment_close(&segment);
+	section_is_refused(&p, SECTION_SHIFTS, 4, &nan, 4);
+	patch_end(&p);
+	free(shift);
+	free(codes);
 }
 
 static void two_rows_of_one_id_are_refused(void **state)
@@ -472,6 +504,7 @@ int main(void)
 		CLAIM(header_fields_out_of_range_are_refused_behind_a_good_checksum),
 		CLAIM(sections_that_make_no_sense_are_refused_behind_a_good_checksum),
 		CLAIM(codes_and_a_graph_come_back_and_lead_to_every_row),
+		CLAIM(the_shifts_of_codes_come_back),
 		CLAIM(two_rows_of_one_id_are_refused),
 		CLAIM(a_sweep_takes_strays_and_leaves_what_is_live),
 	};

@@ -5,8 +5,6 @@
 
 #include "common/cursor.h"
 
-enum { CODE_ROWS = 2048 /* coded by one piece */ };
-
 struct ann {
 	struct forest *forest;
 	struct quant quant;
@@ -29,30 +27,17 @@ uint64_t ann_build_steps(enum metric m, uint32_t n, uint32_t trees)
 	return (uint64_t)n * grown + (graph_wanted(m, n) ? graph_build_steps(n, grown) : 0);
 }
 
-struct coding { const struct rows *rows; const struct ann *ann; const uint32_t *new_of_old; };
-
-static void code_piece(void *arg, size_t piece)
+static enum status code_rows(struct ann *a, const struct rows *rows, struct runner *runner)
 {
-	const struct coding *c = arg;
-	const struct rows *rows = c->rows;
-	uint32_t first = (uint32_t)piece * CODE_ROWS, end = rows->n - first < CODE_ROWS ? rows->n : first + CODE_ROWS;
-
-	for (uint32_t i = first; i < end; i++)
-		quant_encode(&c->ann->quant, rows->metric, rows->dim, rows_row(rows, i), rows->norm2 ? rows->norm2[i] : 0,
-			c->ann->codes + (size_t)c->new_of_old[i] * c->ann->stride);
-}
-
-static enum status code_rows(struct ann *a, const struct rows *rows, const uint32_t *new_of_old, struct runner *runner)
-{
-	struct coding coding = {rows, a, new_of_old};
 	size_t size;
 
 	a->stride = quant_stride(rows->metric, rows->dim);
 	if (!size_mul(rows->n, a->stride, &size)) return STATUS_NO_MEMORY;
+	if (size == 0) return STATUS_OK;
 	a->codes = aligned_alloc(CODE_ALIGN, size);
 	if (!a->codes) return STATUS_NO_MEMORY;
 	enum status status = quant_fit(rows, &a->quant);
-	if (status == STATUS_OK) runner->run(runner, ((size_t)rows->n + CODE_ROWS - 1) / CODE_ROWS, code_piece, &coding);
+	if (status == STATUS_OK) quant_encode_rows(&a->quant, rows, runner, a->codes);
 	return status;
 }
 
@@ -65,13 +50,14 @@ enum status ann_build(const struct rows *rows, const struct forest_params *param
 
 	if (!a) return STATUS_NO_MEMORY;
 	a->metric = rows->metric;
-	status = forest_build(rows, &grown, runner, progress, pulse, &a->forest);
+	status = code_rows(a, rows, runner);
+	struct codes codes = {rows->metric, a->stride, a->codes};
+	if (status == STATUS_OK) status = forest_build(rows, &codes, &a->quant, &grown, runner, progress, pulse, &a->forest);
 	if (status == STATUS_OK) forest_renumber(a->forest, ret_new_of_old);
+	if (status == STATUS_OK && a->codes) status = rows_reorder(a->codes, a->stride, rows->n, ret_new_of_old);
 	if (status == STATUS_OK && graph_wanted(rows->metric, rows->n)) {
-		status = code_rows(a, rows, ret_new_of_old, runner);
 		struct forest_view forest = forest_as_view(a->forest);
-		struct codes codes = {rows->metric, a->stride, a->codes};
-		if (status == STATUS_OK) status = graph_build(&codes, &forest, runner, progress, pulse, &a->graph);
+		status = graph_build(&codes, &forest, runner, progress, pulse, &a->graph);
 		if (status == STATUS_OK) forest_keep(a->forest, params->trees);
 	}
 	if (status == STATUS_OK)
@@ -94,6 +80,7 @@ void ann_free(struct ann **ann)
 	if (!*ann) return;
 	forest_free(&(*ann)->forest);
 	graph_free(&(*ann)->graph);
+	quant_release(&(*ann)->quant);
 	free((*ann)->codes);
 	free(*ann);
 	*ann = NULL;

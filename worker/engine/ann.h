@@ -8,7 +8,7 @@
 
 struct ann; /* built, in memory */
 
-/* As flat arrays, to be written and mapped back. Without codes (hamming, few rows): codes.base NULL, graph and tune empty. */
+/* As flat arrays, to be written and mapped back. hamming: no codes, codes.base is NULL. hamming or few rows: graph and tune are empty. */
 struct ann_view {
 	struct forest_view forest;
 	struct quant quant;

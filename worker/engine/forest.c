@@ -9,13 +9,14 @@
 #include "worker/engine/grow.h"
 
 struct forest {
-	uint32_t n, trees, nodes, dirs, dir_floats;
+	uint32_t n, trees, nodes, dirs, dir_size;
 	uint32_t *roots;
 	struct forest_node *node;
 	uint32_t *dir_of;
-	float *dir;
+	int8_t *dir;
 	uint32_t *order;
 	float dot_max_norm2;
+	struct quant quant;
 };
 
 /* ---- joining ---- */
@@ -24,14 +25,11 @@ static void emit_subtree(struct forest *f, const struct tree *t)
 {
 	for (uint32_t i = 0; i < t->node_count; i++) {
 		struct forest_node node = t->nodes[i];
-		if (!node.count) {
-			node.left += f->nodes;
-			node.right += f->nodes;
-		}
+		if (!node.count) node.at += f->nodes;
 		f->node[f->nodes + i] = node;
 		f->dir_of[f->nodes + i] = t->dir_of[i] == UINT32_MAX ? UINT32_MAX : t->dir_of[i] + f->dirs;
 	}
-	if (t->dir_count) memcpy(f->dir + (size_t)f->dirs * f->dir_floats, t->dirs, (size_t)t->dir_count * f->dir_floats * sizeof(float));
+	if (t->dir_count) memcpy(f->dir + (size_t)f->dirs * f->dir_size, t->dirs, (size_t)t->dir_count * f->dir_size);
 	f->nodes += t->node_count;
 	f->dirs += t->dir_count;
 }
@@ -49,13 +47,12 @@ static uint32_t emit(struct forest *f, const struct growth *g, uint32_t upper)
 	f->node[f->nodes] = branch_node(g->build, &u->split);
 	f->dir_of[f->nodes] = UINT32_MAX;
 	if (u->split.kind == SPLIT_PLANE) {
-		memcpy(f->dir + (size_t)f->dirs * f->dir_floats, g->dirs + (size_t)u->dir * f->dir_floats, f->dir_floats * sizeof(float));
+		memcpy(f->dir + (size_t)f->dirs * f->dir_size, g->dirs + (size_t)u->dir * f->dir_size, f->dir_size);
 		f->dir_of[f->nodes] = f->dirs++;
 	}
 	f->nodes++;
-	uint32_t left = emit(f, g, u->children[0]), right = emit(f, g, u->children[1]);
-	f->node[number].left = left;
-	f->node[number].right = right;
+	(void)emit(f, g, u->children[0]);
+	f->node[number].at = emit(f, g, u->children[1]);
 	return number;
 }
 
@@ -82,7 +79,7 @@ static enum status join(struct forest *f, const struct growth *g)
 	}
 	if (nodes >= UINT32_MAX) return STATUS_LIMIT;
 	bool room = lengthen(&node, nodes, sizeof(*f->node)) && lengthen(&dir_of, nodes, sizeof(*f->dir_of)) &&
-		lengthen(&dir, dirs, f->dir_floats * sizeof(float));
+		lengthen(&dir, dirs, f->dir_size);
 	f->node = node;
 	f->dir_of = dir_of;
 	f->dir = dir;
@@ -93,8 +90,8 @@ static enum status join(struct forest *f, const struct growth *g)
 
 /* ---- the life of a forest ---- */
 
-enum status forest_build(const struct rows *rows, const struct forest_params *params, struct runner *runner,
-	_Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret)
+enum status forest_build(const struct rows *rows, const struct codes *codes, const struct quant *quant,
+	const struct forest_params *params, struct runner *runner, _Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret)
 {
 	struct build build = {.seed = params->seed, .progress = progress, .pulse = pulse};
 	struct forest *f = calloc(1, sizeof(*f));
@@ -102,15 +99,15 @@ enum status forest_build(const struct rows *rows, const struct forest_params *pa
 	size_t places;
 
 	if (!f) return STATUS_NO_MEMORY;
-	split_space_init(&build.space, rows);
+	if (split_space_init(&build.space, rows, codes, quant) != STATUS_OK) goto out;
 	f->n = rows->n;
 	f->trees = rows->n ? params->trees : 0;
-	f->dir_floats = build.space.floats;
-	f->dot_max_norm2 = build.space.dot_max_norm2;
+	f->dir_size = build.space.dir_size;
+	f->dot_max_norm2 = split_longest(rows);
 	if (!size_mul(f->n, f->trees, &places) || !size_mul(places, sizeof(uint32_t), &places)) goto out;
 	f->roots = calloc(f->trees ? f->trees : 1, sizeof(*f->roots));
 	f->order = malloc(places ? places : 1);
-	if (!f->roots || !f->order) goto out;
+	if (!f->roots || !f->order || quant_copy(quant, rows->dim, &f->quant) != STATUS_OK) goto out;
 
 	status = STATUS_OK;
 	uint32_t at_once = growth_trees(f->n, f->trees, runner->threads);
@@ -122,6 +119,7 @@ enum status forest_build(const struct rows *rows, const struct forest_params *pa
 		growth_release(&growth);
 	}
 out:
+	split_space_release(&build.space);
 	if (status == STATUS_OK)
 		*ret = f;
 	else
@@ -139,6 +137,7 @@ void forest_free(struct forest **forest)
 	free(f->dir_of);
 	free(f->dir);
 	free(f->order);
+	quant_release(&f->quant);
 	free(f);
 	*forest = NULL;
 }
@@ -146,7 +145,7 @@ void forest_free(struct forest **forest)
 struct forest_view forest_as_view(const struct forest *f)
 {
 	return (struct forest_view){.n = f->n, .trees = f->trees, .nodes = f->nodes, .dirs = f->dirs, .roots = f->roots, .node = f->node,
-		.dir_of = f->dir_of, .dir = f->dir, .dir_floats = f->dir_floats, .order = f->order, .dot_max_norm2 = f->dot_max_norm2};
+		.dir_of = f->dir_of, .dir = f->dir, .dir_size = f->dir_size, .order = f->order, .dot_max_norm2 = f->dot_max_norm2, .quant = f->quant};
 }
 
 void forest_renumber(struct forest *f, uint32_t *ret_new_of_old)

@@ -1,10 +1,11 @@
-/* forest.h - a forest of random-projection trees (Dasgupta & Freund 2008; splits by 2-means as in Annoy), and best-first search
- * over all its trees with one budget of candidates.
+/* forest.h - a forest of random-projection trees (Dasgupta & Freund 2008; splits by 2-means as in Annoy) over the codes of rows, and
+ * best-first search over all its trees with one budget of candidates.
  *
  * A tree splits its rows by hyperplanes between two sampled means until at most FOREST_LEAF_MAX are left. Deterministic: one random
  * stream for each (seed, tree, node), so the same rows in the same order give the same bytes for any number of threads.
  * Differs from Annoy: rows are scored once however many trees find them (a visited bitmap, so search_k counts distinct rows);
- * angular planes need not pass through the origin, so the query is taken at unit length as the rows are;
+ * planes divide codes (quant.h) and have directions of whole numbers, which costs a fourth of the memory and a third of the time of
+ * floats; angular planes need not pass through the origin, since the codes are those of rows at unit length;
  * a split worse than 90/10 is replaced by a cut at the median of the projections, identical rows are halved, so depth is bounded;
  * hamming picks the most balanced of a few sampled bits.
  *
@@ -17,37 +18,40 @@
 enum { FOREST_LEAF_MAX = 64 };
 #define FOREST_NO_BIT UINT32_MAX /* hamming: a split whose rows were halved, since no bit tells them apart */
 
-/* 16 bytes. A split: left and right are node numbers. A leaf: count > 0, `left` is its first place in the tree's order. */
+/* 16 bytes. Nodes stand in preorder: the left child of a split is the next node. */
 struct forest_node {
-	uint32_t left, right;
-	uint32_t count;     /* rows of a leaf; 0 for a split */
-	float offset;       /* margin = direction . row + offset; left is margin < 0, right > 0, 0 either. hamming: the bit number as u32 in the same bytes */
+	uint32_t at;    /* a split: its right child; a leaf: its first place in the tree's order */
+	uint32_t count; /* rows of a leaf; 0 for a split */
+	float offset;   /* margin = (direction . code + offset) x unit; left is margin < 0, right > 0, 0 either. hamming: the bit number as u32 in the same bytes */
+	float unit;     /* 1 / |direction|, so that margins of different planes compare; 0: leaves, hamming, rows that were halved */
 };
 _Static_assert(sizeof(struct forest_node) == 16, "part of the segment format");
 
-/* The flat arrays. Node numbers run through all trees; the split at node i has its direction at dir + dir_of[i] * dir_floats. */
+/* The flat arrays. Node numbers run through all trees; the split at node i has its direction at dir + dir_of[i] * dir_size. */
 struct forest_view {
 	uint32_t n, trees, nodes, dirs;
 	const uint32_t *roots;           /* [trees] */
 	const struct forest_node *node;  /* [nodes] */
 	/* [nodes] direction number of a split; UINT32_MAX: leaves, hamming, and rows that were halved (margin 0) */
 	const uint32_t *dir_of;
-	const float *dir;                /* [dirs x dir_floats]; dot: one more component, the augmented one */
-	uint32_t dir_floats;             /* row length: dim (dot: dim + 1) rounded up to 16 */
+	const int8_t *dir;               /* [dirs x dir_size]; dot: then the further component, a float */
+	uint32_t dir_size;               /* bytes: dim (dot: 4 more) rounded up to 64; 0 for hamming */
 	const uint32_t *order;           /* [trees x n] row numbers in leaf order, tree by tree */
-	float dot_max_norm2;             /* dot: the largest norm2, for the augmented component sqrt(max - norm2) */
+	float dot_max_norm2;             /* dot: the largest norm2, for the further component sqrt(max - norm2) */
+	struct quant quant;              /* of the codes that the planes divide */
 };
 
 struct forest_params { uint32_t trees; uint64_t seed; };
 
 struct forest; /* a built forest in memory */
 
-/* Build over rows (liveness is ignored: pass only rows to keep). Trees and the upper splits of each run on the runner.
+/* Build over rows and their codes by this quant (copied), in the same order (liveness is ignored: pass only rows to keep). Of the rows themselves only the bits of hamming
+ * are read, and the norms of dot. Trees and the upper splits of each run on the runner.
  * `progress` (may be NULL) counts up to trees * n. Stopped by the pulse, which several threads may ask at once: STATUS_CANCELLED.
- * n may be 0 (no nodes). Memory: 4 bytes x n x trees, the directions twice, and 8 bytes x n for each tree that grows at the same
- * time (one, where n is large). */
-MUST_CHECK enum status forest_build(const struct rows *rows, const struct forest_params *params, struct runner *runner,
-	_Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret);
+ * n may be 0 (no nodes). Memory: 4 bytes x n x trees, the directions twice, and 8 bytes x n (dot: 12) for each tree that grows at the
+ * same time (one, where n is large). */
+MUST_CHECK enum status forest_build(const struct rows *rows, const struct codes *codes, const struct quant *quant,
+	const struct forest_params *params, struct runner *runner, _Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret);
 void forest_free(struct forest **f);
 struct forest_view forest_as_view(const struct forest *f);
 /* Renumber the rows so that tree 0's order becomes 0, 1, 2, ...; ret_new_of_old[n] tells how (the caller then moves the rows). */

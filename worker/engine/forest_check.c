@@ -36,12 +36,12 @@ static bool check_tree(const struct forest_view *f, enum metric metric, uint32_t
 		const struct forest_node *node = &f->node[i];
 		if (!node->count) {
 			if (!split_valid(f, metric, dim, i) || depth + 2 > f->nodes) return false;
-			stack[depth++] = node->left;
-			stack[depth++] = node->right;
+			stack[depth++] = i + 1;
+			stack[depth++] = node->at;
 			continue;
 		}
-		if (node->count > FOREST_LEAF_MAX || node->left > f->n || node->count > f->n - node->left) return false;
-		for (uint32_t p = node->left; p < node->left + node->count; p++)
+		if (node->count > FOREST_LEAF_MAX || node->at > f->n || node->count > f->n - node->at) return false;
+		for (uint32_t p = node->at; p < node->at + node->count; p++)
 			if (!mark(seen_places, p)) return false;
 		covered += node->count;
 	}
@@ -69,7 +69,7 @@ enum status forest_verify(const struct forest_view *f, enum metric metric, uint3
 	enum status status = STATUS_CORRUPT;
 
 	if (!f->n || !f->trees) return f->nodes == 0 && f->trees == 0 ? STATUS_OK : STATUS_CORRUPT;
-	if (f->dir_floats != split_floats(metric, dim)) return STATUS_CORRUPT;
+	if (f->dir_size != split_dir_size(metric, dim)) return STATUS_CORRUPT;
 	nodes = calloc(node_words, sizeof(*nodes));
 	rows = calloc(words, sizeof(*rows));
 	stack = calloc((size_t)f->nodes + 2, sizeof(*stack));

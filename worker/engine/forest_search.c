@@ -20,8 +20,9 @@ struct forest_scratch {
 	size_t words, touched_count;
 	struct waiting *heap;
 	size_t heap_count, heap_room;
-	float *query;       /* angular and dot: the query as the planes see it */
-	size_t query_floats;
+	float *query;       /* dot: the query at the length of the longest row */
+	uint8_t *planes;    /* the coded query as the planes see it */
+	size_t query_floats; /* of both */
 	/* By codes: the coded query, and all rows that were scored, as score << 32 | row. */
 	uint8_t *code;
 	size_t code_room;
@@ -44,6 +45,7 @@ void forest_scratch_free(struct forest_scratch **scratch)
 	free(s->touched);
 	free(s->heap);
 	free(s->query);
+	free(s->planes);
 	free(s->code);
 	free(s->scored);
 	free(s);
@@ -75,11 +77,19 @@ static enum status prepare(struct forest_scratch *s, const struct forest_view *f
 		s->heap = heap;
 		s->heap_room = f->nodes;
 	}
-	if (f->dir_floats > s->query_floats) {
-		float *query = realloc(s->query, f->dir_floats * sizeof(float));
-		if (!query) return STATUS_NO_MEMORY;
+	if (f->dir_size > s->query_floats) {
+		float *query = aligned_alloc(CODE_ALIGN, f->dir_size * sizeof(float));
+		uint8_t *planes = aligned_alloc(CODE_ALIGN, f->dir_size);
+		if (!query || !planes) {
+			free(query);
+			free(planes);
+			return STATUS_NO_MEMORY;
+		}
+		free(s->query);
+		free(s->planes);
 		s->query = query;
-		s->query_floats = f->dir_floats;
+		s->planes = planes;
+		s->query_floats = f->dir_size;
 	}
 	s->heap_count = 0;
 	return STATUS_OK;
@@ -128,43 +138,50 @@ static void forget(struct forest_scratch *s)
 	s->touched_count = 0;
 }
 
-/* The query as a point among those that the planes divide (split.h), in s->query. angular: at unit length. dot: the further
- * component is 0, so it is left out; the length, which changes no order, is that of the longest row. Others: the row itself.
- * A query without a direction stays where it is: at 0. */
-static const float *plane_query(const struct forest_view *f, const struct rows *rows, const struct query *query,
-	struct forest_scratch *s)
+/* The query as a point among those that the planes divide (split.h), coded as the rows are. dot: the further component is 0, so it is left
+ * out; the length, which changes no order of rows, is that of the longest row. A query without a direction stays where it is: at 0.
+ * hamming: the bits themselves. */
+static const uint8_t *plane_query(const struct forest_view *f, const struct rows *rows, const struct query *query, struct forest_scratch *s)
 {
 	const float *row = query->row;
 	float most = 0, norm2, scale;
 
-	if (rows->metric != METRIC_ANGULAR && rows->metric != METRIC_DOT) return row;
+	if (rows->metric == METRIC_HAMMING) return query->row;
+	if (rows->metric != METRIC_DOT) {
+		quant_encode(&f->quant, rows->metric, rows->dim, row, query->norm2, s->planes);
+		return s->planes;
+	}
 	/* First by the largest magnitude, so that no square leaves the range of float. */
 	for (uint32_t i = 0; i < rows->dim; i++)
 		if (fabsf(row[i]) > most) most = fabsf(row[i]);
-	for (uint32_t i = 0; i < f->dir_floats; i++) s->query[i] = i < rows->dim && most > 0 ? row[i] / most : 0;
+	for (uint32_t i = 0; i < rows->dim; i++) s->query[i] = most > 0 ? row[i] / most : 0;
 	norm2 = vec_kernels()->dot(s->query, s->query, rows->dim);
-	scale = rows->metric == METRIC_DOT && f->dot_max_norm2 > 0 ? sqrtf(f->dot_max_norm2) : 1;
-	if (norm2 > 0) scale /= sqrtf(norm2);
+	scale = f->dot_max_norm2 > 0 && norm2 > 0 ? sqrtf(f->dot_max_norm2) / sqrtf(norm2) : 1;
 	for (uint32_t i = 0; i < rows->dim; i++) s->query[i] *= scale;
-	return s->query;
+	quant_encode(&f->quant, rows->metric, rows->dim, s->query, 0, s->planes);
+	return s->planes;
 }
 
 /* Priorities of the two children of a split for a query that has `least` so far. */
-static void child_priorities(const struct forest_view *f, const struct rows *rows, const void *query, float least, uint32_t node,
+static void child_priorities(const struct forest_view *f, const struct rows *rows, const uint8_t *query, float least, uint32_t node,
 	float *ret_left, float *ret_right)
 {
+	const struct forest_node *split = &f->node[node];
 	float margin = 0;
 
 	if (rows->metric == METRIC_HAMMING) {
 		uint32_t bit;
-		memcpy(&bit, &f->node[node].offset, sizeof(bit));
-		bool halved = bit == FOREST_NO_BIT, set = !halved && (((const uint8_t *)query)[bit / 8] >> bit % 8 & 1);
+		memcpy(&bit, &split->offset, sizeof(bit));
+		bool halved = bit == FOREST_NO_BIT, set = !halved && (query[bit / 8] >> bit % 8 & 1);
 		*ret_left = halved || !set ? least : least - 1;
 		*ret_right = halved || set ? least : least - 1;
 		return;
 	}
-	if (f->dir_of[node] != UINT32_MAX)
-		margin = vec_kernels()->dot(f->dir + (size_t)f->dir_of[node] * f->dir_floats, query, rows->dim) + f->node[node].offset;
+	if (f->dir_of[node] != UINT32_MAX) {
+		int32_t product;
+		code_kernels()->dot(f->dir + (size_t)f->dir_of[node] * f->dir_size, query, quant_stride(rows->metric, rows->dim), NULL, 1, &product);
+		margin = ((float)product + split->offset) * split->unit;
+	}
 	if (isnan(margin)) margin = 0;
 	*ret_left = fminf(least, -margin);
 	*ret_right = fminf(least, margin);
@@ -206,7 +223,7 @@ static void score_by_codes(const struct scoring *c, struct forest_scratch *s, co
 static void score_leaf(const struct forest_view *f, const struct scoring *c, const struct forest_node *leaf, uint32_t tree, struct forest_scratch *s,
 	struct search_work *work)
 {
-	const uint32_t *order = f->order + (size_t)tree * f->n + leaf->left;
+	const uint32_t *order = f->order + (size_t)tree * f->n + leaf->at;
 	uint32_t fresh[FOREST_LEAF_MAX], n = 0;
 
 	for (uint32_t i = 0; i < leaf->count; i++)
@@ -222,7 +239,7 @@ static void score_leaf(const struct forest_view *f, const struct scoring *c, con
 static void inspect(const struct forest_view *f, const struct scoring *c, uint64_t budget, const struct pulse *pulse, struct forest_scratch *s,
 	struct search_work *work)
 {
-	const void *seen_by_planes = plane_query(f, c->rows, c->query, s);
+	const uint8_t *seen_by_planes = plane_query(f, c->rows, c->query, s);
 	uint64_t start = work->candidates;
 	unsigned leaves = 0;
 	float most = c->rows->metric == METRIC_HAMMING ? 0 : FLT_MAX;
@@ -241,8 +258,8 @@ static void inspect(const struct forest_view *f, const struct scoring *c, uint64
 		}
 		float left, right;
 		child_priorities(f, c->rows, seen_by_planes, w.priority, w.node, &left, &right);
-		heap_push(s, (struct waiting){left, node->left, w.tree});
-		heap_push(s, (struct waiting){right, node->right, w.tree});
+		heap_push(s, (struct waiting){left, w.node + 1, w.tree});
+		heap_push(s, (struct waiting){right, node->at, w.tree});
 	}
 	forget(s);
 }
@@ -346,7 +363,7 @@ enum status forest_leaves(const struct forest_view *f, const struct rows *rows, 
 {
 	enum status status = prepare(s, f);
 	if (status != STATUS_OK) return status;
-	const void *seen_by_planes = plane_query(f, rows, query, s);
+	const uint8_t *seen_by_planes = plane_query(f, rows, query, s);
 	uint32_t count = 0;
 
 	heap_push(s, (struct waiting){rows->metric == METRIC_HAMMING ? 0 : FLT_MAX, f->roots[0], 0});
@@ -354,13 +371,13 @@ enum status forest_leaves(const struct forest_view *f, const struct rows *rows, 
 		struct waiting w = heap_pop(s);
 		const struct forest_node *node = &f->node[w.node];
 		if (node->count) {
-			ret_leaves[count++] = (struct forest_leaf){node->left, node->count};
+			ret_leaves[count++] = (struct forest_leaf){node->at, node->count};
 			continue;
 		}
 		float left, right;
 		child_priorities(f, rows, seen_by_planes, w.priority, w.node, &left, &right);
-		heap_push(s, (struct waiting){left, node->left, 0});
-		heap_push(s, (struct waiting){right, node->right, 0});
+		heap_push(s, (struct waiting){left, w.node + 1, 0});
+		heap_push(s, (struct waiting){right, node->at, 0});
 	}
 	*ret_count = count;
 	return STATUS_OK;

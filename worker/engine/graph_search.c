@@ -16,6 +16,7 @@ enum {
 	RERANK_EF = 6,       /* codes misjudge a few in a thousand by more than forty places, which those who look longer want to find */
 	PULSE_STEPS = 16,
 	DOOR_EF = 96,        /* one leaf more to enter through for so many rows of the pool: */
+	DOORS_DOT = 4,       /* to begin with: the largest products lie in many places */
 	DOORS_MAX = 16,      /* where a query lies near a plane, clusters that no edge joins are not missed by those who look longer */
 	DEAD_TIMES_MAX = 8,  /* where most rows are dead the pool grows by no more than this */
 };
@@ -243,7 +244,8 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 	const struct pulse *pulse, struct graph_scratch *s, struct topk *top, struct search_work *work)
 {
 	size_t ef = pool_size(space, effort, top->capacity), n = 0;
-	uint32_t doors = (uint32_t)(1 + ef / DOOR_EF < DOORS_MAX ? 1 + ef / DOOR_EF : DOORS_MAX), count;
+	uint32_t least = space->rows.metric == METRIC_DOT ? DOORS_DOT : 1, count;
+	uint32_t doors = (uint32_t)(least + ef / DOOR_EF < DOORS_MAX ? least + ef / DOOR_EF : DOORS_MAX);
 	struct forest_leaf leaves[DOORS_MAX];
 	uint64_t scored, budget = effort->budget ? effort->budget : UINT64_MAX;
 

@@ -37,9 +37,9 @@ static size_t place_of(const struct growth *g, const struct branch *b)
 	return (size_t)(b->tree - g->first_tree) * g->build->space.rows->n + b->first;
 }
 
-static float *direction_of(const struct growth *g, const struct upper *u)
+static int8_t *direction_of(const struct growth *g, const struct upper *u)
 {
-	return g->dirs + (size_t)u->dir * g->build->space.floats;
+	return g->dirs + (size_t)u->dir * g->build->space.dir_size;
 }
 
 /* Another piece found the pulse stopped, or this one does. */
@@ -57,15 +57,15 @@ static void choose_piece(void *arg, size_t i)
 {
 	struct growth *g = arg;
 	struct upper *u = &g->uppers[g->now[i]];
-	struct split_scratch scratch;
+	struct split_scratch *scratch;
 
 	if (stopped(g)) return;
-	u->status = split_scratch_init(&scratch, &g->build->space);
+	u->status = split_scratch_new(&g->build->space, &scratch);
 	if (u->status != STATUS_OK) return;
 	branch_chance(&u->branch, g->build->seed, &u->chance);
-	split_choose(&g->build->space, g->order + place_of(g, &u->branch), u->branch.count, &u->chance, &scratch, direction_of(g, u),
+	split_choose(&g->build->space, g->order + place_of(g, &u->branch), u->branch.count, &u->chance, scratch, direction_of(g, u),
 		&u->split);
-	split_scratch_release(&scratch);
+	split_scratch_free(&scratch);
 }
 
 static void project_piece(void *arg, size_t i)
@@ -152,7 +152,7 @@ static enum status prepare_level(struct growth *g)
 
 	g->uppers = uppers;
 	for (uint32_t i = 0; i < g->now_count; i++) run_count += (g->uppers[g->now[i]].branch.count + RUN_ROWS - 1) / RUN_ROWS;
-	if (status == STATUS_OK) status = resize(&dirs, (size_t)g->dir_count + g->now_count, g->build->space.floats * sizeof(float));
+	if (status == STATUS_OK) status = resize(&dirs, (size_t)g->dir_count + g->now_count, g->build->space.dir_size);
 	g->dirs = dirs;
 	if (status == STATUS_OK) status = resize(&runs, run_count, sizeof(*g->runs));
 	g->runs = runs;

@@ -26,7 +26,7 @@ struct growth {
 	uint32_t first_tree, trees;
 	uint32_t *order;     /* [trees x n], the caller's memory */
 	struct upper *uppers; /* the first `trees` are the roots */
-	float *dirs;
+	int8_t *dirs;
 	uint32_t upper_count, dir_count;
 	/* While it grows: */
 	float *projections;  /* [trees x n] */

@@ -186,8 +186,8 @@ static struct group extent(const struct forest_view *f, uint32_t node)
 {
 	const struct forest_node *n = &f->node[node];
 
-	if (n->count) return (struct group){n->left, n->count};
-	struct group left = extent(f, n->left), right = extent(f, n->right);
+	if (n->count) return (struct group){n->at, n->count};
+	struct group left = extent(f, node + 1), right = extent(f, n->at);
 	return (struct group){left.first < right.first ? left.first : right.first, left.count + right.count};
 }
 
@@ -211,8 +211,8 @@ static enum status find_groups(struct knn *k, uint32_t node, struct group e)
 
 	if (e.count <= KNN_GROUP_MAX) return add_group(k, e);
 	require(!n->count);
-	enum status status = find_groups(k, n->left, extent(k->forest, n->left));
-	return status == STATUS_OK ? find_groups(k, n->right, extent(k->forest, n->right)) : status;
+	enum status status = find_groups(k, node + 1, extent(k->forest, node + 1));
+	return status == STATUS_OK ? find_groups(k, n->at, extent(k->forest, n->at)) : status;
 }
 
 enum status knn_build(const struct codes *codes, const struct forest_view *f, uint32_t trees, struct runner *runner,

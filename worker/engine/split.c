@@ -1,16 +1,14 @@
-/* split.c - 2-means on a sample (a few rounds of Lloyd), and cuts.
+/* split.c - 2-means on a sample of codes (a few rounds of Lloyd), and cuts.
  *
- * The sampled points are taken relative to the first of them: a column that is the same in all rows is then exactly 0 and
- * cannot lend its rounding errors to the direction. Where their squares would leave the range of float, all are scaled by
- * one power of two, which changes no digit. Which mean is nearer needs one product: x is nearer to the right one iff x . (r
- * - l) > (|r|^2 - |l|^2) / 2.
+ * The direction is the difference of the two means, brought to whole numbers of at most CODE_MAX: rows are then projected by the
+ * kernels over codes. Projections are linear, so the middle between the means is the middle between the mean projections of the
+ * two sides, and which mean is nearer is which side of the middle.
  *
  * A plane that leaves less than a tenth on one side is moved to the median of its projections, where equal ones may be
  * divided; so rows that are mostly duplicates still part from the others. If that does not help either, the rows are halved
  * as they stand. Every split but a bit's leaves a tenth on each side, a bit's a thirty-second: depth stays logarithmic. */
 #include "worker/engine/split.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,224 +20,215 @@ enum {
 	BIT_TRIES = 16,
 	BALANCE_PLANE = 10, /* the smaller side has at least a tenth */
 	BALANCE_BIT = 32,   /* a rare bit still says more than halves do */
-	PREFETCH_AHEAD = 2, /* rows */
+	PROJECT_ROWS = 64,  /* projected in one call, the next as many being asked from memory */
 };
+_Static_assert(SAMPLE_ROWS * CODE_MAX <= UINT16_MAX, "sums of a sample are of 16 bits");
 
-/* Squares of differences outside of this would lose digits or overflow when summed. */
-static const float SQUARE_LEAST = 1e-25f, SQUARE_MOST = 1e25f;
-
-uint32_t split_floats(enum metric m, uint32_t dim)
+uint32_t split_dir_size(enum metric m, uint32_t dim)
 {
-	if (m == METRIC_HAMMING) return 0;
-	return (dim + (m == METRIC_DOT) + 15) / 16 * 16;
+	return m == METRIC_HAMMING ? 0 : quant_stride(m, dim + (m == METRIC_DOT ? (uint32_t)sizeof(float) : 0));
 }
 
-void split_space_init(struct split_space *space, const struct rows *rows)
+float split_extra(const int8_t *direction, uint32_t dim)
 {
-	*space = (struct split_space){.rows = rows, .floats = split_floats(rows->metric, rows->dim)};
+	float extra;
+
+	memcpy(&extra, direction + dim, sizeof(extra));
+	return extra;
+}
+
+float split_longest(const struct rows *rows)
+{
+	float most = 0;
+
 	for (uint32_t i = 0; rows->metric == METRIC_DOT && i < rows->n; i++)
-		if (rows->norm2[i] > space->dot_max_norm2) space->dot_max_norm2 = rows->norm2[i];
-	if (!isfinite(space->dot_max_norm2)) space->dot_max_norm2 = 0;
+		if (rows->norm2[i] > most) most = rows->norm2[i];
+	return isfinite(most) ? most : 0;
 }
 
-enum status split_scratch_init(struct split_scratch *s, const struct split_space *space)
+enum status split_space_init(struct split_space *space, const struct rows *rows, const struct codes *codes, const struct quant *quant)
 {
-	size_t floats = space->floats;
+	float longest = split_longest(rows);
 
-	*s = (struct split_scratch){0};
-	if (!floats) return STATUS_OK;
-	/* One block: the sample, then the three vectors. Rows of 16 floats at least, so all of it is aligned to 64. */
-	s->sample = aligned_alloc(64, (SAMPLE_ROWS + 3) * floats * sizeof(float));
-	if (!s->sample) return STATUS_NO_MEMORY;
-	s->means[0] = s->sample + SAMPLE_ROWS * floats;
-	s->means[1] = s->means[0] + floats;
-	s->apart = s->means[1] + floats;
+	*space = (struct split_space){.rows = rows, .codes = *codes, .dir_size = split_dir_size(rows->metric, rows->dim)};
+	if (rows->metric != METRIC_DOT) return STATUS_OK;
+	space->extra = malloc((rows->n ? rows->n : 1) * sizeof(*space->extra));
+	if (!space->extra) return STATUS_NO_MEMORY;
+	for (uint32_t i = 0; i < rows->n; i++) {
+		float extra = sqrtf(fmaxf(longest - rows->norm2[i], 0)) * (float)quant->scale;
+		space->extra[i] = isfinite(extra) ? extra : 0;
+	}
 	return STATUS_OK;
 }
 
-void split_scratch_release(struct split_scratch *s)
+void split_space_release(struct split_space *space)
 {
-	free(s->sample);
-	*s = (struct split_scratch){0};
-}
-
-/* ---- points ---- */
-
-static float unit_scale(const struct rows *rows, uint32_t row)
-{
-	if (rows->metric != METRIC_ANGULAR) return 1.0f;
-	float scale = 1.0f / sqrtf(rows->norm2[row]);
-	return isfinite(scale) ? scale : 0.0f;
-}
-
-static float augmented(const struct split_space *space, uint32_t row)
-{
-	float rest = space->dot_max_norm2 - space->rows->norm2[row];
-	return rest > 0 ? sqrtf(rest) : 0.0f;
-}
-
-static void point_of(const struct split_space *space, uint32_t row, float scale, float *restrict ret)
-{
-	const struct rows *rows = space->rows;
-	const float *restrict v = rows_row(rows, row);
-	uint32_t dim = rows->dim;
-
-	scale *= unit_scale(rows, row);
-	for (uint32_t i = 0; i < dim; i++) ret[i] = v[i] * scale;
-	for (uint32_t i = dim; i < space->floats; i++) ret[i] = 0;
-	if (rows->metric == METRIC_DOT) ret[dim] = augmented(space, row) * scale;
-}
-
-/* Along a direction, always finite: what overflows is very far, and what has no value is nowhere. */
-static float projection(const struct split_space *space, const float *direction, uint32_t row)
-{
-	const struct rows *rows = space->rows;
-	float p = vec_kernels()->dot(direction, rows_row(rows, row), rows->dim);
-
-	if (rows->metric == METRIC_ANGULAR) p *= unit_scale(rows, row);
-	if (rows->metric == METRIC_DOT) p += direction[rows->dim] * augmented(space, row);
-	if (isfinite(p)) return p;
-	return isnan(p) ? 0 : copysignf(FLT_MAX, p);
+	free(space->extra);
+	*space = (struct split_space){0};
 }
 
 /* ---- the sample ---- */
 
-struct sample {
-	uint32_t rows[SAMPLE_ROWS];
-	float *points;            /* row i of the sample minus row 0, times `scale` */
-	float squares[SAMPLE_ROWS]; /* |points[i]|^2 */
-	float scale;
+enum side { LEFT, RIGHT, NEITHER };
+
+struct split_scratch {
+	uint8_t *codes;              /* [SAMPLE_ROWS x stride] */
+	uint16_t *sums[2];           /* [stride] of the codes on each side */
+	float *apart;                /* [stride] from the left mean to the right one */
+	float extra[SAMPLE_ROWS];    /* dot; else 0 */
+	float projections[SAMPLE_ROWS];
+	enum side sides[SAMPLE_ROWS];
 };
 
-static void subtract(float *restrict a, const float *restrict b, uint32_t n)
+enum status split_scratch_new(const struct split_space *space, struct split_scratch **ret)
 {
-	for (uint32_t i = 0; i < n; i++) a[i] -= b[i];
+	size_t stride = space->codes.stride;
+	struct split_scratch *s = calloc(1, sizeof(*s));
+
+	if (!s) return STATUS_NO_MEMORY;
+	*ret = s;
+	if (space->rows->metric == METRIC_HAMMING) return STATUS_OK;
+	s->codes = aligned_alloc(CODE_ALIGN, (SAMPLE_ROWS + 2 * sizeof(uint16_t) + sizeof(float)) * stride);
+	if (!s->codes) {
+		split_scratch_free(ret);
+		return STATUS_NO_MEMORY;
+	}
+	s->apart = (float *)(void *)(s->codes + SAMPLE_ROWS * stride);
+	s->sums[0] = (uint16_t *)(void *)(s->apart + stride);
+	s->sums[1] = s->sums[0] + stride;
+	return STATUS_OK;
 }
 
-/* `first` is memory for one point. Returns the largest square, or NaN if a difference overflowed. */
-static float sample_place(const struct split_space *space, float scale, float *first, struct sample *sample)
+void split_scratch_free(struct split_scratch **scratch)
 {
-	uint32_t floats = space->floats;
-	float most = 0;
+	if (!*scratch) return;
+	free((*scratch)->codes);
+	free(*scratch);
+	*scratch = NULL;
+}
 
-	sample->scale = scale;
-	point_of(space, sample->rows[0], scale, first);
+/* False if all sampled rows are the same. Else two that differ stand on different sides, and the others on neither. */
+static bool sample_take(const struct split_space *space, const uint32_t *order, uint32_t count, struct prng *chance, struct split_scratch *s)
+{
+	size_t stride = space->codes.stride;
+	uint32_t rows[SAMPLE_ROWS], other;
+
 	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) {
-		float *point = sample->points + (size_t)i * floats;
-		point_of(space, sample->rows[i], scale, point);
-		subtract(point, first, floats);
-		sample->squares[i] = vec_kernels()->dot(point, point, floats);
-		if (!(sample->squares[i] <= most)) most = sample->squares[i];
+		rows[i] = order[prng_below(chance, count)];
+		__builtin_prefetch(space->codes.base + rows[i] * stride);
 	}
-	return most;
+	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) {
+		memcpy(s->codes + i * stride, space->codes.base + rows[i] * stride, stride);
+		s->extra[i] = space->extra ? space->extra[rows[i]] : 0;
+		s->sides[i] = NEITHER;
+	}
+	other = 1 + prng_below(chance, SAMPLE_ROWS - 1);
+	for (uint32_t tries = 1; tries < SAMPLE_ROWS; tries++, other = other % (SAMPLE_ROWS - 1) + 1) {
+		if (s->extra[other] == s->extra[0] && memcmp(s->codes + other * stride, s->codes, stride) == 0) continue;
+		s->sides[0] = LEFT;
+		s->sides[other] = RIGHT;
+		return true;
+	}
+	return false;
+}
+
+/* ---- planes ---- */
+
+static void add(uint16_t *restrict sum, const uint8_t *restrict code, size_t n)
+{
+	for (size_t i = 0; i < n; i++) sum[i] = (uint16_t)(sum[i] + code[i]);
 }
 
 static float greatest_magnitude(const float *v, size_t n)
 {
 	float most = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (!(fabsf(v[i]) <= most)) most = fabsf(v[i]);
+	for (size_t i = 0; i < n; i++) most = fabsf(v[i]) > most ? fabsf(v[i]) : most;
 	return most;
 }
 
-/* For data near the ends of float's range: bring the largest difference to between 1 and 2. False if there is no difference. */
-static bool sample_rescale(const struct split_space *space, float *first, struct sample *sample)
+/* From the mean of the left side to that of the right one, which both have rows. False if the means are the same. */
+static bool set_direction(const struct split_space *space, struct split_scratch *s, int8_t *direction)
 {
-	size_t all = (size_t)SAMPLE_ROWS * space->floats;
-	float most = greatest_magnitude(sample->points, all);
-	int exponent;
-
-	if (!isfinite(most)) {
-		(void)sample_place(space, 0.25f, first, sample); /* no difference of two quarters overflows */
-		most = greatest_magnitude(sample->points, all);
-	}
-	if (!(most > 0) || !isfinite(most)) return false;
-	(void)frexpf(most, &exponent);
-	float scale = ldexpf(1, exponent > 127 ? -126 : exponent < -125 ? 126 : 1 - exponent);
-	for (size_t i = 0; i < all; i++) sample->points[i] *= scale;
-	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) {
-		const float *point = sample->points + i * (size_t)space->floats;
-		sample->squares[i] = vec_kernels()->dot(point, point, space->floats);
-	}
-	sample->scale *= scale;
-	return true;
-}
-
-/* False if all sampled points are the same. */
-static bool sample_take(const struct split_space *space, const uint32_t *order, uint32_t count, struct prng *chance,
-	struct split_scratch *s, struct sample *sample)
-{
-	sample->points = s->sample;
-	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) {
-		sample->rows[i] = order[prng_below(chance, count)];
-		__builtin_prefetch(rows_row(space->rows, sample->rows[i]));
-	}
-	float most = sample_place(space, 1, s->apart, sample);
-	return (most > SQUARE_LEAST && most < SQUARE_MOST) || sample_rescale(space, s->apart, sample);
-}
-
-/* ---- planes ---- */
-
-static void add(float *restrict sum, const float *restrict v, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) sum[i] += v[i];
-}
-
-static void multiply(float *v, float by, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) v[i] *= by;
-}
-
-/* s->apart = right mean - left mean. */
-static void set_apart(struct split_scratch *s, uint32_t floats)
-{
-	memcpy(s->apart, s->means[1], floats * sizeof(float));
-	subtract(s->apart, s->means[0], floats);
-}
-
-/* One round of Lloyd; false if one side would be empty (the means stay). */
-static bool lloyd(const struct sample *sample, uint32_t floats, struct split_scratch *s)
-{
-	const struct vec_kernels *k = vec_kernels();
-	bool right[SAMPLE_ROWS];
+	size_t stride = space->codes.stride;
+	float part[2], extras[2] = {0, 0};
 	uint32_t counts[2] = {0, 0};
-	float middle = (k->dot(s->means[1], s->means[1], floats) - k->dot(s->means[0], s->means[0], floats)) / 2;
 
+	memset(s->sums[0], 0, 2 * stride * sizeof(uint16_t));
 	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) {
-		right[i] = k->dot(s->apart, sample->points + (size_t)i * floats, floats) > middle;
-		counts[right[i]]++;
+		if (s->sides[i] == NEITHER) continue;
+		add(s->sums[s->sides[i]], s->codes + i * stride, stride);
+		extras[s->sides[i]] += s->extra[i];
+		counts[s->sides[i]]++;
 	}
-	if (!counts[0] || !counts[1]) return false;
-	for (int side = 0; side < 2; side++) memset(s->means[side], 0, floats * sizeof(float));
-	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) add(s->means[right[i]], sample->points + (size_t)i * floats, floats);
-	for (int side = 0; side < 2; side++) multiply(s->means[side], 1.0f / (float)counts[side], floats);
-	set_apart(s, floats);
+	for (int side = 0; side < 2; side++) part[side] = 1.0f / (float)counts[side];
+	for (size_t i = 0; i < stride; i++) s->apart[i] = (float)s->sums[RIGHT][i] * part[RIGHT] - (float)s->sums[LEFT][i] * part[LEFT];
+	float most = greatest_magnitude(s->apart, stride), extra = extras[RIGHT] * part[RIGHT] - extras[LEFT] * part[LEFT];
+	if (!(most > 0) && !(fabsf(extra) > 0)) return false;
+	float scale = most > 0 ? CODE_MAX / most : 1;
+	memset(direction, 0, space->dir_size);
+	for (size_t i = 0; i < stride; i++) {
+		float component = s->apart[i] * scale;
+		direction[i] = (int8_t)(component < 0 ? component - 0.5f : component + 0.5f);
+	}
+	extra *= scale;
+	if (!isfinite(extra)) extra = 0;
+	if (space->extra) memcpy(direction + space->rows->dim, &extra, sizeof(extra));
 	return true;
+}
+
+/* Project the sample; returns the middle between the means of the sides. */
+static float project_sample(const struct split_space *space, struct split_scratch *s, const int8_t *direction)
+{
+	int32_t products[SAMPLE_ROWS];
+	float extra = space->extra ? split_extra(direction, space->rows->dim) : 0, sums[2] = {0, 0};
+	uint32_t counts[2] = {0, 0};
+
+	code_kernels()->dot(direction, s->codes, space->codes.stride, NULL, SAMPLE_ROWS, products);
+	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) {
+		s->projections[i] = (float)products[i] + extra * s->extra[i];
+		if (s->sides[i] == NEITHER) continue;
+		sums[s->sides[i]] += s->projections[i];
+		counts[s->sides[i]]++;
+	}
+	return (sums[LEFT] / (float)counts[LEFT] + sums[RIGHT] / (float)counts[RIGHT]) / 2;
+}
+
+/* One round of Lloyd; false if one side would be empty (the sides stay). */
+static bool lloyd(struct split_scratch *s, float middle)
+{
+	uint32_t right = 0;
+
+	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) right += s->projections[i] > middle;
+	if (right == 0 || right == SAMPLE_ROWS) return false;
+	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) s->sides[i] = s->projections[i] > middle ? RIGHT : LEFT;
+	return true;
+}
+
+static float unit_of(const struct split_space *space, const int8_t *direction)
+{
+	double norm2 = 0;
+
+	for (uint32_t i = 0; i < space->rows->dim; i++) norm2 += (double)(direction[i] * direction[i]);
+	if (space->extra) norm2 += (double)split_extra(direction, space->rows->dim) * (double)split_extra(direction, space->rows->dim);
+	return norm2 > 0 ? (float)(1 / sqrt(norm2)) : 0;
 }
 
 /* False if the sampled rows cannot be told apart. */
-static bool choose_plane(const struct split_space *space, const uint32_t *order, uint32_t count, struct prng *chance,
-	struct split_scratch *s, float *direction, float *ret_offset)
+static bool choose_plane(const struct split_space *space, const uint32_t *order, uint32_t count, struct prng *chance, struct split_scratch *s,
+	int8_t *direction, struct split *ret)
 {
-	const struct vec_kernels *k = vec_kernels();
-	uint32_t floats = space->floats, other;
-	struct sample sample;
+	float middle;
 
-	if (!sample_take(space, order, count, chance, s, &sample)) return false;
-	other = 1 + prng_below(chance, SAMPLE_ROWS - 1);
-	for (uint32_t i = 1; i < SAMPLE_ROWS && !(sample.squares[other] > 0); i++) other = i;
-	memset(s->means[0], 0, floats * sizeof(float));
-	memcpy(s->means[1], sample.points + (size_t)other * floats, floats * sizeof(float));
-	set_apart(s, floats);
-	for (int round = 0; round < MEANS_ROUNDS && lloyd(&sample, floats, s); round++) continue;
-	float length2 = k->dot(s->apart, s->apart, floats), scale = 1.0f / sqrtf(length2);
-	if (!(length2 > 0) || !isfinite(scale)) return false;
-	memcpy(direction, s->apart, floats * sizeof(float));
-	multiply(direction, scale, floats);
-	float middle = (k->dot(direction, s->means[0], floats) + k->dot(direction, s->means[1], floats)) / 2;
-	*ret_offset = -(projection(space, direction, sample.rows[0]) + middle / sample.scale);
-	return true;
+	if (!sample_take(space, order, count, chance, s)) return false;
+	for (int round = 0;; round++) {
+		if (!set_direction(space, s, direction)) return false;
+		middle = project_sample(space, s, direction);
+		if (round == MEANS_ROUNDS || !lloyd(s, middle)) break;
+	}
+	ret->offset = -middle;
+	ret->unit = unit_of(space, direction);
+	return isfinite(middle) && ret->unit > 0;
 }
 
 /* ---- bits ---- */
@@ -287,26 +276,43 @@ static bool choose_bit(const struct rows *rows, const uint32_t *order, uint32_t 
 /* ---- the three steps ---- */
 
 void split_choose(const struct split_space *space, const uint32_t *order, uint32_t count, struct prng *chance,
-	struct split_scratch *s, float *direction, struct split *ret)
+	struct split_scratch *s, int8_t *direction, struct split *ret)
 {
 	*ret = (struct split){.kind = SPLIT_HALVES};
 	if (space->rows->metric == METRIC_HAMMING) {
 		if (choose_bit(space->rows, order, count, chance, &ret->bit)) ret->kind = SPLIT_BIT;
-	} else if (choose_plane(space, order, count, chance, s, direction, &ret->offset)) {
+	} else if (choose_plane(space, order, count, chance, s, direction, ret)) {
 		ret->kind = SPLIT_PLANE;
 	}
 }
 
-void split_project(const struct split_space *space, const struct split *split, const float *direction, const uint32_t *order,
+static void prefetch_codes(const struct codes *c, const uint32_t *which, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t at = 0; at < c->stride && at < 256; at += 64) __builtin_prefetch(c->base + (size_t)which[i] * c->stride + at);
+}
+
+static void project_plane(const struct split_space *space, const int8_t *direction, const uint32_t *order, uint32_t count, float *projections)
+{
+	const struct codes *codes = &space->codes;
+	float extra = space->extra ? split_extra(direction, space->rows->dim) : 0;
+	int32_t products[PROJECT_ROWS];
+
+	for (uint32_t first = 0; first < count; first += PROJECT_ROWS) {
+		uint32_t n = count - first < PROJECT_ROWS ? count - first : PROJECT_ROWS, rest = count - first - n;
+		prefetch_codes(codes, order + first + n, rest < PROJECT_ROWS ? rest : PROJECT_ROWS);
+		code_kernels()->dot(direction, codes->base, codes->stride, order + first, n, products);
+		for (uint32_t i = 0; i < n; i++) projections[first + i] = (float)products[i];
+		for (uint32_t i = 0; space->extra && i < n; i++) projections[first + i] += extra * space->extra[order[first + i]];
+	}
+}
+
+void split_project(const struct split_space *space, const struct split *split, const int8_t *direction, const uint32_t *order,
 	uint32_t count, float *projections)
 {
-	const struct rows *rows = space->rows;
-
-	if (split->kind == SPLIT_HALVES) return;
-	for (uint32_t i = 0; i < count; i++) {
-		if (i + PREFETCH_AHEAD < count) __builtin_prefetch(rows_row(rows, order[i + PREFETCH_AHEAD]));
-		projections[i] = split->kind == SPLIT_BIT ? (float)bit_set(rows, order[i], split->bit) : projection(space, direction, order[i]);
-	}
+	if (split->kind == SPLIT_PLANE) project_plane(space, direction, order, count, projections);
+	if (split->kind == SPLIT_BIT)
+		for (uint32_t i = 0; i < count; i++) projections[i] = (float)bit_set(space->rows, order[i], split->bit);
 }
 
 static int by_value(const void *a, const void *b)

@@ -7,7 +7,7 @@
 #define ENGINE_SPLIT_H
 
 #include "common/prng.h"
-#include "worker/engine/rows.h"
+#include "worker/engine/quant.h"
 
 enum split_kind {
 	SPLIT_PLANE,  /* left is margin <= 0; after a cut at the median rows with margin 0 may stand on both sides */
@@ -15,33 +15,43 @@ enum split_kind {
 	SPLIT_HALVES, /* first half, second half: nothing tells them apart */
 };
 
-struct split { enum split_kind kind; float offset; uint32_t bit; };
+struct split {
+	enum split_kind kind;
+	float offset, unit; /* of a plane: forest_node's */
+	uint32_t bit;
+};
 
-/* The points that the planes divide. angular: rows at unit length. dot: rows with one more component, sqrt(max - |x|^2),
- * which turns the largest product into the least distance (Bachrach et al. 2014). Others: the rows as they are. */
+/* The points that the planes divide: the rows' codes; dot: with one more component, sqrt(max - |x|^2), which turns the largest
+ * product into the least distance (Bachrach et al. 2014). It is a float beside the codes, in their scale: as one of them it would
+ * coarsen all the others. hamming: the bits of the rows. */
 struct split_space {
 	const struct rows *rows;
-	uint32_t floats;     /* of a point: forest_view.dir_floats; 0 for hamming */
-	float dot_max_norm2; /* finite; 0: the further component is 0 for every row */
+	struct codes codes;
+	float *extra;      /* [n], dot only */
+	uint32_t dir_size; /* bytes of a direction: forest_view's */
 };
-void split_space_init(struct split_space *space, const struct rows *rows);
-/* Floats of a direction: dim, for dot one more, rounded up to 16; 0 for hamming. */
-uint32_t split_floats(enum metric m, uint32_t dim);
+/* Codes in the order of rows. Keeps what it is given; STATUS_NO_MEMORY. */
+MUST_CHECK enum status split_space_init(struct split_space *space, const struct rows *rows, const struct codes *codes,
+	const struct quant *quant);
+void split_space_release(struct split_space *space);
+
+/* The largest squared norm, dot only and if it is finite; else 0. */
+float split_longest(const struct rows *rows);
+/* Bytes of a direction: one for each component, for dot then a float for the further one, rounded up to 64; 0 for hamming. */
+uint32_t split_dir_size(enum metric m, uint32_t dim);
+/* dot: that float. It stands where codes are padded with zeros, so kernels may run over it. */
+float split_extra(const int8_t *direction, uint32_t dim);
 
 /* Memory of one thread for split_choose(). */
-struct split_scratch {
-	float *sample;   /* points of the sampled rows, relative to the first of them */
-	float *means[2]; /* [floats] */
-	float *apart;    /* [floats] from the left mean to the right one */
-};
-MUST_CHECK enum status split_scratch_init(struct split_scratch *s, const struct split_space *space);
-void split_scratch_release(struct split_scratch *s);
+struct split_scratch;
+MUST_CHECK enum status split_scratch_new(const struct split_space *space, struct split_scratch **ret);
+void split_scratch_free(struct split_scratch **s);
 
-/* Choose how rows order[0 .. count) (count >= 2) are to be divided. The unit normal of a plane goes to direction[floats]. */
+/* Choose how rows order[0 .. count) (count >= 2) are to be divided. A plane's normal goes to direction[dir_size]. */
 void split_choose(const struct split_space *space, const uint32_t *order, uint32_t count, struct prng *chance,
-	struct split_scratch *s, float *direction, struct split *ret);
-/* Where each row lies: along the direction (without the offset), or its bit. Nothing for halves. */
-void split_project(const struct split_space *space, const struct split *split, const float *direction, const uint32_t *order,
+	struct split_scratch *s, int8_t *direction, struct split *ret);
+/* Where each row lies: along the direction (without the offset, longer than the unit), or its bit. Nothing for halves. */
+void split_project(const struct split_space *space, const struct split *split, const int8_t *direction, const uint32_t *order,
 	uint32_t count, float *projections);
 /* Reorder the rows, left part first, and return how many stand left (1 .. count - 1). May move a plane to the median and may
  * fall back to halves: *split then says so. `reordered` is memory for count row numbers. */

@@ -13,8 +13,8 @@ enum { ROOM_FIRST = 64 };
 /* The memory of one thread that builds a branch. */
 struct building {
 	const struct build *build;
-	struct split_scratch scratch;
-	float *direction;    /* [floats] */
+	struct split_scratch *scratch;
+	int8_t *direction;   /* [dir_size] */
 	float *projections;  /* [rows of the branch] */
 	uint32_t *reordered; /* [rows of the branch] */
 	uint32_t *order;     /* of the whole tree */
@@ -47,9 +47,13 @@ void branch_chance(const struct branch *b, uint64_t seed, struct prng *ret) { pr
 
 struct forest_node branch_node(const struct build *build, const struct split *split)
 {
-	struct forest_node node = {.offset = split->kind == SPLIT_PLANE ? split->offset : 0};
+	struct forest_node node = {0};
 	uint32_t bit = split->kind == SPLIT_BIT ? split->bit : FOREST_NO_BIT;
 
+	if (split->kind == SPLIT_PLANE) {
+		node.offset = split->offset;
+		node.unit = split->unit;
+	}
 	if (build->space.rows->metric == METRIC_HAMMING) memcpy(&node.offset, &bit, sizeof(bit));
 	return node;
 }
@@ -89,17 +93,17 @@ static enum status add_node(struct tree *t, uint32_t *ret)
 static enum status add_direction(struct building *b, uint32_t node)
 {
 	struct tree *t = b->tree;
-	size_t floats = b->build->space.floats;
+	size_t size = b->build->space.dir_size;
 
 	if (t->dir_count == t->dir_room) {
 		uint32_t room = t->dir_room ? t->dir_room : ROOM_FIRST / 2;
 		void *dirs = t->dirs;
-		enum status status = double_room(&dirs, floats * sizeof(float), room);
+		enum status status = double_room(&dirs, size, room);
 		if (status != STATUS_OK) return status;
 		t->dirs = dirs;
 		t->dir_room = 2 * room;
 	}
-	memcpy(t->dirs + t->dir_count * floats, b->direction, floats * sizeof(float));
+	memcpy(t->dirs + t->dir_count * size, b->direction, size);
 	t->dir_of[node] = t->dir_count++;
 	return STATUS_OK;
 }
@@ -118,12 +122,12 @@ static enum status build_node(struct building *b, const struct branch *branch, u
 	if (status != STATUS_OK) return status;
 	*ret = node;
 	if (branch->count <= FOREST_LEAF_MAX) {
-		t->nodes[node] = (struct forest_node){.left = branch->first, .count = branch->count};
+		t->nodes[node] = (struct forest_node){.at = branch->first, .count = branch->count};
 		if (build->progress) atomic_fetch_add_explicit(build->progress, branch->count, memory_order_relaxed);
 		return STATUS_OK;
 	}
 	branch_chance(branch, build->seed, &chance);
-	split_choose(&build->space, order, branch->count, &chance, &b->scratch, b->direction, &split);
+	split_choose(&build->space, order, branch->count, &chance, b->scratch, b->direction, &split);
 	split_project(&build->space, &split, b->direction, order, branch->count, b->projections);
 	left = split_divide(order, branch->count, b->projections, &chance, b->reordered, &split);
 	require(left > 0 && left < branch->count);
@@ -132,27 +136,27 @@ static enum status build_node(struct building *b, const struct branch *branch, u
 	branch_children(branch, left, children);
 	if (status == STATUS_OK) status = build_node(b, &children[0], &child);
 	if (status != STATUS_OK) return status;
-	t->nodes[node].left = child;
+	require(child == node + 1);
 	status = build_node(b, &children[1], &child);
-	if (status == STATUS_OK) t->nodes[node].right = child;
+	if (status == STATUS_OK) t->nodes[node].at = child;
 	return status;
 }
 
 enum status tree_build(const struct build *build, const struct branch *branch, uint32_t *order, struct tree *ret)
 {
 	struct building b = {.build = build, .order = order, .tree = ret};
-	size_t floats = build->space.floats ? build->space.floats : 1, count = branch->count ? branch->count : 1;
+	size_t count = branch->count ? branch->count : 1;
 	uint32_t root;
 	enum status status;
 
 	*ret = (struct tree){0};
-	status = split_scratch_init(&b.scratch, &build->space);
-	b.direction = calloc(floats, sizeof(float));
+	status = split_scratch_new(&build->space, &b.scratch);
+	b.direction = aligned_alloc(CODE_ALIGN, build->space.dir_size ? build->space.dir_size : CODE_ALIGN);
 	b.projections = calloc(count, sizeof(float));
 	b.reordered = calloc(count, sizeof(uint32_t));
 	if (!b.direction || !b.projections || !b.reordered) status = STATUS_NO_MEMORY;
 	if (status == STATUS_OK) status = build_node(&b, branch, &root);
-	split_scratch_release(&b.scratch);
+	split_scratch_free(&b.scratch);
 	free(b.direction);
 	free(b.projections);
 	free(b.reordered);

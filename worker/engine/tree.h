@@ -9,7 +9,7 @@
 struct tree {
 	struct forest_node *nodes;
 	uint32_t *dir_of;
-	float *dirs;
+	int8_t *dirs; /* of split_space.dir_size bytes */
 	uint32_t node_count, node_room, dir_count, dir_room;
 };
 void tree_release(struct tree *t);

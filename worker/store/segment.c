@@ -3,6 +3,7 @@
 #include "worker/store/segment.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +119,9 @@ static const char *codes_fault(const struct segment *s, const char **ret_section
 	*ret_section = "CODES";
 	for (size_t i = 0; i < size; i++) all |= ann.codes.base[i];
 	if (all > CODE_MAX) return "has codes past their range";
+	*ret_section = "SHIFTS";
+	for (uint32_t i = 0; ann.quant.shift && i < s->header.dim; i++)
+		if (!isfinite(ann.quant.shift[i])) return "has a shift that is infinite";
 	*ret_section = "EFFORTS";
 	return tune_check(&ann.tune) ? NULL : "has efforts that are none";
 }
@@ -254,6 +258,7 @@ struct rows segment_rows(const struct segment *s)
 struct ann_view segment_ann(const struct segment *s)
 {
 	const struct segment_header *h = &s->header;
+	struct quant quant = {h->quant.low, h->quant.scale, h->codes == CODES_SHIFTED ? (const float *)section(s, SECTION_SHIFTS) : NULL};
 	struct ann_view ann = {
 		.forest = {
 			.n = h->n,
@@ -263,12 +268,13 @@ struct ann_view segment_ann(const struct segment *s)
 			.roots = (const uint32_t *)section(s, SECTION_ROOTS),
 			.node = (const struct forest_node *)section(s, SECTION_NODES),
 			.dir_of = (const uint32_t *)section(s, SECTION_DIR_OF),
-			.dir = (const float *)section(s, SECTION_DIRS),
-			.dir_floats = h->dir_floats,
+			.dir = (const int8_t *)section(s, SECTION_DIRS),
+			.dir_size = h->dir_size,
 			.order = (const uint32_t *)section(s, SECTION_ORDER),
 			.dot_max_norm2 = h->dot_max_norm2,
+			.quant = quant,
 		},
-		.quant = h->quant,
+		.quant = quant,
 		.codes = {(enum metric)h->metric, quant_stride((enum metric)h->metric, h->dim), h->codes ? section(s, SECTION_CODES) : NULL},
 		.tune = {h->efforts, (const struct tune_effort *)section(s, SECTION_EFFORTS)},
 	};

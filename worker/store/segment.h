@@ -5,22 +5,23 @@
  * Little-endian throughout. Header:
  *   0 magic "GROVESEG" | 8 version u32 | 12 required features u32 | 16 optional features u32 | 20 sections u32 (SEGMENT_SECTIONS)
  *   24 shard uuid[16] | 40 number u64 | 48 epoch u64 | 56 metric u32 | 60 dtype u32 of the stored rows | 64 dim u32 | 68 rows n u32
- *   72 trees u32 | 76 nodes u32 | 80 directions u32 | 84 floats of a direction u32 | 88 stride u32 | 92 dot_max_norm2 f32 | 96 seed u64
+ *   72 trees u32 | 76 nodes u32 | 80 directions u32 | 84 bytes of a direction u32 | 88 stride u32 | 92 dot_max_norm2 f32 | 96 seed u64
  *   104 lowest sequence u64 | 112 highest sequence u64 (of rows and tombstones; both 0 if there are none)
  *   120 modulus u32 | 124 remainder u32 | 128 tombstones u64 | 136 file size u64
- *   144 low f64 | 152 scale f64 of the codes (quant.h) | 160 edges u32 | 164 efforts u32 (both 0: no graph) | 168 codes u32, 1 or 0: none, and no graph | 172 zero u32
+ *   144 low f64 | 152 scale f64 of the codes (quant.h) | 160 edges u32 | 164 efforts u32 (both 0: no graph) | 168 codes u32: 0 none, and no graph; 1; 2 with shifts | 172 zero u32
  *   176 section table: per section offset u64, size u64, crc32c u32 of its bytes and of the zeros up to the next boundary, zero u32
  *   zeros | 4092 crc32c u32 of bytes 0 .. 4091
  * So every byte of the file is under a checksum, padding too.
  *
  * Sections (an empty one has size 0 and the offset at which it would stand):
  *   0 IDS u64[n], rows in the leaf order of tree 0 | 1 SEQS u64[n] | 2 PERM u32[n], rows by ascending id | 3 NORMS f32[n], squared
- *   norms, angular and dot only | 4 NODES 16 bytes[nodes] | 5 DIR_OF u32[nodes] | 6 DIRS f32[directions x floats] | 7 ROOTS u32[trees]
+ *   norms, angular and dot only | 4 NODES 16 bytes[nodes] | 5 DIR_OF u32[nodes] | 6 DIRS i8[directions x bytes] | 7 ROOTS u32[trees]
  *   8 ORDER u32[trees x n] (4 to 8: forest.h; empty if n is 0)
- *   9 CODES u8 rows of dim rounded up to 64, zero padded (quant.h) | 10 GRAPH u32[n + 1] | 11 EDGES u32[edges] (graph.h)
- *   12 EFFORTS 20 bytes[efforts] (tune.h) | 13 VECS rows of `stride` bytes, zero padded
- *   14 PAYLOAD u64 offsets[n + 1] from the section's first byte past them, then bytes | 15 KEYS the same (size 0 where no row has one)
- *   16 TOMBSTONES id u64, sequence u64: deletions that must outlive the log, by ascending id
+ *   9 CODES u8 rows of dim rounded up to 64, zero padded | 10 SHIFTS f32[dim], empty where there are none (quant.h)
+ *   11 GRAPH u32[n + 1] | 12 EDGES u32[edges] (graph.h) | 13 EFFORTS 20 bytes[efforts] (tune.h)
+ *   14 VECS rows of `stride` bytes, zero padded
+ *   15 PAYLOAD u64 offsets[n + 1] from the section's first byte past them, then bytes | 16 KEYS the same (size 0 where no row has one)
+ *   17 TOMBSTONES id u64, sequence u64: deletions that must outlive the log, by ascending id
  *
  * A file is valid iff all sizes follow from the header's counts, all checksums match, PERM is a permutation by strictly
  * ascending id, sequences lie in the header's range, offsets ascend within the limits of payload and key, and
@@ -37,7 +38,7 @@
 #include "worker/engine/rows.h"
 #include "worker/store/manifest.h"
 
-enum { SEGMENT_SECTIONS = 17, SEGMENT_HEADER_SIZE = 4096, SEGMENT_NAME_SIZE = 40 };
+enum { SEGMENT_SECTIONS = 18, SEGMENT_HEADER_SIZE = 4096, SEGMENT_NAME_SIZE = 40 };
 
 struct segment_bytes { const uint8_t *bytes; uint32_t size; }; /* not aligned; NULL, 0: none */
 struct segment_tombstone { uint64_t id, sequence; };

@@ -15,7 +15,7 @@ static const char SEGMENT_MAGIC[8] = "GROVESEG";
 const char *segment_section_name(enum segment_section s)
 {
 	static const char *const names[SEGMENT_SECTIONS] = {"IDS", "SEQS", "PERM", "NORMS", "NODES", "DIR_OF", "DIRS", "ROOTS", "ORDER",
-		"CODES", "GRAPH", "EDGES", "EFFORTS", "VECS", "PAYLOAD", "KEYS", "TOMBSTONES"};
+		"CODES", "SHIFTS", "GRAPH", "EDGES", "EFFORTS", "VECS", "PAYLOAD", "KEYS", "TOMBSTONES"};
 
 	require((unsigned)s < SEGMENT_SECTIONS);
 	return names[s];
@@ -35,17 +35,18 @@ bool segment_layout(struct segment_header *h)
 	struct segment_place *p = h->place;
 
 	if (h->tombstones > size_max / 16 || h->trees > TREES_MAX || h->stride > (uint32_t)1 << 24) return false;
-	if (h->dir_floats > (uint32_t)1 << 24) return false;
+	if (h->dir_size > (uint32_t)1 << 24) return false;
 	p[SECTION_IDS].size = n * 8;
 	p[SECTION_SEQS].size = n * 8;
 	p[SECTION_PERM].size = n * 4;
 	p[SECTION_NORMS].size = has_norms ? n * 4 : 0;
 	p[SECTION_NODES].size = (uint64_t)h->nodes * sizeof(struct forest_node);
 	p[SECTION_DIR_OF].size = (uint64_t)h->nodes * 4;
-	p[SECTION_DIRS].size = (uint64_t)h->dirs * h->dir_floats * 4;
+	p[SECTION_DIRS].size = (uint64_t)h->dirs * h->dir_size;
 	p[SECTION_ROOTS].size = n ? (uint64_t)h->trees * 4 : 0;
 	p[SECTION_ORDER].size = n * h->trees * 4;
 	p[SECTION_CODES].size = h->codes ? n * quant_stride((enum metric)h->metric, h->dim) : 0;
+	p[SECTION_SHIFTS].size = h->codes == CODES_SHIFTED ? (uint64_t)h->dim * 4 : 0;
 	p[SECTION_GRAPH].size = h->edges ? (n + 1) * 4 : 0;
 	p[SECTION_EDGES].size = (uint64_t)h->edges * 4;
 	p[SECTION_EFFORTS].size = (uint64_t)h->efforts * sizeof(struct tune_effort);
@@ -74,7 +75,7 @@ uint32_t segment_header_encode(const struct segment_header *h, uint8_t out[SEGME
 	writer_bytes(&w, h->shard.bytes, sizeof h->shard.bytes);
 	writer_u64(&w, h->number);
 	writer_u64(&w, h->epoch);
-	const uint32_t shape[] = {h->metric, h->dtype, h->dim, h->n, h->trees, h->nodes, h->dirs, h->dir_floats, h->stride};
+	const uint32_t shape[] = {h->metric, h->dtype, h->dim, h->n, h->trees, h->nodes, h->dirs, h->dir_size, h->stride};
 	for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) writer_u32(&w, shape[i]);
 	writer_bytes(&w, &h->dot_max_norm2, 4);
 	writer_u64(&w, h->seed);
@@ -88,7 +89,7 @@ uint32_t segment_header_encode(const struct segment_header *h, uint8_t out[SEGME
 	writer_bytes(&w, &h->quant.scale, 8);
 	writer_u32(&w, h->edges);
 	writer_u32(&w, h->efforts);
-	writer_u32(&w, h->codes);
+	writer_u32(&w, (uint32_t)h->codes);
 	writer_u32(&w, 0);
 	require(writer_used(&w) == SEGMENT_TABLE_AT);
 	for (int i = 0; i < SEGMENT_SECTIONS; i++) {
@@ -107,7 +108,7 @@ uint32_t segment_header_encode(const struct segment_header *h, uint8_t out[SEGME
 static void header_fields(struct reader *r, struct segment_header *h)
 {
 	const uint8_t *uuid = reader_bytes(r, sizeof h->shard.bytes);
-	uint32_t *const shape[] = {&h->metric, &h->dtype, &h->dim, &h->n, &h->trees, &h->nodes, &h->dirs, &h->dir_floats, &h->stride};
+	uint32_t *const shape[] = {&h->metric, &h->dtype, &h->dim, &h->n, &h->trees, &h->nodes, &h->dirs, &h->dir_size, &h->stride};
 
 	if (uuid) memcpy(h->shard.bytes, uuid, sizeof h->shard.bytes);
 	h->number = reader_u64(r);
@@ -127,7 +128,8 @@ static void header_fields(struct reader *r, struct segment_header *h)
 	memcpy(&h->quant.scale, &scale, 8);
 	h->edges = reader_u32(r);
 	h->efforts = reader_u32(r);
-	h->codes = reader_u32(r);
+	uint32_t codes = reader_u32(r);
+	h->codes = codes < CODES_KINDS ? (enum segment_codes)codes : CODES_KINDS;
 	(void)reader_u32(r);
 }
 
@@ -140,10 +142,10 @@ static const char *header_fault(const struct segment_header *h)
 	if (h->trees > TREES_MAX) return "too many trees";
 	if (h->n == 0 && (h->trees || h->nodes || h->dirs)) return "trees without rows";
 	if (h->dirs) {
-		uint32_t floats = (h->dim + (h->metric == METRIC_DOT) + 15) / 16 * 16;
-		if (h->metric == METRIC_HAMMING || h->dir_floats != floats) return "directions of a length that is not its dimension's";
+		uint32_t size = quant_stride((enum metric)h->metric, h->dim + (h->metric == METRIC_DOT ? 4 : 0));
+		if (h->metric == METRIC_HAMMING || h->dir_size != size) return "directions of a length that is not its dimension's";
 	}
-	if (h->codes > 1 || (h->codes && (h->metric == METRIC_HAMMING || !h->n))) return "codes where there can be none";
+	if (h->codes == CODES_KINDS || (h->codes && (h->metric == METRIC_HAMMING || !h->n))) return "codes where there can be none";
 	if (h->edges && (!h->codes || !h->trees)) return "a graph where there can be none";
 	if (!isfinite(h->quant.low) || !isfinite(h->quant.scale)) return "codes of an infinite range";
 	if (h->efforts > TUNE_EFFORTS_MAX || (h->efforts && !h->edges)) return "efforts where there can be none";

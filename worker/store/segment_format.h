@@ -11,11 +11,11 @@
 #include "common/vec.h"
 #include "worker/store/segment.h"
 
-enum { SEGMENT_VERSION = 2, SEGMENT_ALIGN = 4096, SEGMENT_TABLE_AT = 176, SEGMENT_TABLE_ENTRY = 24, SEGMENT_CRC_AT = 4092 };
+enum { SEGMENT_VERSION = 3, SEGMENT_ALIGN = 4096, SEGMENT_TABLE_AT = 176, SEGMENT_TABLE_ENTRY = 24, SEGMENT_CRC_AT = 4092 };
 
 enum segment_section {
 	SECTION_IDS, SECTION_SEQS, SECTION_PERM, SECTION_NORMS, SECTION_NODES, SECTION_DIR_OF, SECTION_DIRS, SECTION_ROOTS, SECTION_ORDER,
-	SECTION_CODES, SECTION_GRAPH, SECTION_EDGES, SECTION_EFFORTS, SECTION_VECS, SECTION_PAYLOAD, SECTION_KEYS, SECTION_TOMBSTONES,
+	SECTION_CODES, SECTION_SHIFTS, SECTION_GRAPH, SECTION_EDGES, SECTION_EFFORTS, SECTION_VECS, SECTION_PAYLOAD, SECTION_KEYS, SECTION_TOMBSTONES,
 };
 _Static_assert(SECTION_TOMBSTONES + 1 == SEGMENT_SECTIONS, "the table in segment.h");
 
@@ -24,13 +24,14 @@ struct segment_place { uint64_t offset, size; uint32_t crc; };
 struct segment_header {
 	struct uuid shard;
 	uint64_t number, epoch;
-	uint32_t metric, dtype, dim, n, trees, nodes, dirs, dir_floats, stride;
+	uint32_t metric, dtype, dim, n, trees, nodes, dirs, dir_size, stride;
 	float dot_max_norm2;
 	uint64_t seed, first_sequence, last_sequence;
 	uint32_t modulus, remainder;
 	uint64_t tombstones, file_size;
-	struct quant quant;
-	uint32_t edges, efforts, codes;
+	struct quant quant; /* its shift stands in SHIFTS */
+	uint32_t edges, efforts;
+	enum segment_codes { CODES_NONE, CODES_PLAIN, CODES_SHIFTED, CODES_KINDS } codes;
 	struct segment_place place[SEGMENT_SECTIONS];
 };
 

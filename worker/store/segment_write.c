@@ -151,6 +151,7 @@ static enum status section_put(struct sink *s, const struct segment_header *h, c
 	case SECTION_ROOTS: return sink_put(s, c->ann.forest.roots, size);
 	case SECTION_ORDER: return sink_put(s, c->ann.forest.order, size);
 	case SECTION_CODES: return sink_put(s, c->ann.codes.base, size);
+	case SECTION_SHIFTS: return sink_put(s, c->ann.quant.shift, size);
 	case SECTION_GRAPH: return sink_put(s, c->ann.graph.first, size);
 	case SECTION_EDGES: return sink_put(s, c->ann.graph.to, size);
 	case SECTION_EFFORTS: return sink_put(s, c->ann.tune.efforts, size);
@@ -185,7 +186,7 @@ static void header_from_content(const struct shard_identity *identity, const str
 		.trees = c->n ? c->ann.forest.trees : 0,
 		.nodes = c->ann.forest.nodes,
 		.dirs = c->ann.forest.dirs,
-		.dir_floats = c->ann.forest.dir_floats,
+		.dir_size = c->ann.forest.dir_size,
 		.stride = (uint32_t)rows_stride(identity->metric, identity->dim),
 		.dot_max_norm2 = c->ann.forest.dot_max_norm2,
 		.seed = c->seed,
@@ -197,7 +198,7 @@ static void header_from_content(const struct shard_identity *identity, const str
 		.quant = c->ann.quant,
 		.edges = c->ann.graph.edges,
 		.efforts = c->ann.tune.count,
-		.codes = c->n > 0 && c->ann.codes.base != NULL,
+		.codes = !c->n || !c->ann.codes.base ? CODES_NONE : c->ann.quant.shift ? CODES_SHIFTED : CODES_PLAIN,
 	};
 	h->place[SECTION_PAYLOAD].size = blobs_size(c, c->payload, PAYLOAD_MAX);
 	h->place[SECTION_KEYS].size = blobs_size(c, c->key, KEY_MAX);
