@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """make_dataset_corpus.py CORPUS: writes valid files of vectors and labels, the seeds of the fuzz targets dataset_*.
 
-Those of 2 vectors of 4 numbers begin with a zero, and so do the bytes of those of 24, and no text has 9 numbers: that is where the bugs are planted."""
+Those of 2 vectors of 4 numbers begin with a zero, and so does every number of those of 24, and no text has 9 numbers: that is where the bugs are planted."""
 import gzip
 import json
 import os
