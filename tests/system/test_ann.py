@@ -1,8 +1,11 @@
 #!/usr/bin/python3
-"""Index files of Annoy, through the program: items come in with their ids, an index is made where none is, and it is built."""
+"""Index files of Annoy, through the program: items come in with their ids, an index is made where none is, and it is built;
+what is exported is such a file (tests/unit/cli_ann_annoy_test.cpp: for Annoy, too)."""
 import json
 import os
 import unittest
+
+import numpy
 
 import cluster
 
@@ -62,6 +65,65 @@ class Import(unittest.TestCase):
         self.assertIn("--metric M --dim D", done.stderr)
         self.assertEqual(self.c.grove("import", "none", path, "--metric", "cosine", "--dim", 3).returncode, 2)
         self.assertEqual(self.c.grove("describe", "none").returncode, 3)
+
+
+class Export(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.c = cluster.Cluster(workers=2)
+        cls.c.wait_ready()
+        cls.addClassCleanup(cls.c.close)
+
+    def read(self, path):
+        with open(path, "rb") as f:
+            return f.read()
+
+    def shown(self, name, ids):
+        return [json.loads(line) for line in self.c.grove("get", name, "--id", *ids, "--json", check=0).stdout.splitlines()]
+
+    def test_what_is_exported_is_imported_again_with_the_same_ids_and_vectors(self):
+        random = numpy.random.default_rng(cluster.SEED)
+        with self.c.client() as client:
+            for metric in METRICS:
+                client.create(metric, dim=20, metric=metric, shards=3, trees=4)
+                X = random.standard_normal((900, 20)).astype("f4")
+                ids = random.permutation(3000)[:900].astype("u8")  # with gaps
+                client.upsert(metric, ids, numpy.packbits(X > 0, axis=1, bitorder="little") if metric == "hamming" else X)
+                client.build(metric)  # and some that are not built, replaced and deleted
+                client.upsert(metric, ids[:50], numpy.packbits(X[:50] < 0, axis=1, bitorder="little") if metric == "hamming" else -X[:50])
+                self.c.grove("delete", metric, "--id", ids[60], check=0)
+                path = os.path.join(self.c.folder, metric + ".ann")
+                self.c.grove("export", metric, path, check=0)
+                self.c.grove("import", "again-" + metric, path, "--metric", metric, "--dim", 20, check=0)
+                index = json.loads(self.c.grove("describe", "again-" + metric, "--json", check=0).stdout)
+                self.assertEqual([index["trees"], index["items"]], [4, 899])
+                kept = sorted(int(i) for i in ids if i != ids[60])
+                self.assertEqual(self.shown("again-" + metric, kept), self.shown(metric, kept))
+                first = self.read(path)
+                self.c.grove("export", metric, path, check=0)
+                self.assertEqual(self.read(path), first)  # the same items, trees and seed
+                self.c.grove("export", metric, path, "--trees", 9, check=0)
+                self.c.grove("import", "nine-" + metric, path, "--metric", metric, "--dim", 20, check=0)
+                self.assertEqual(json.loads(self.c.grove("describe", "nine-" + metric, "--json", check=0).stdout)["trees"], 9)
+
+    def test_what_cannot_be_a_file_of_annoy_says_why_and_leaves_the_old_file(self):
+        self.c.grove("create", "keys", "--dim", 2, "--metric", "dot", check=0)
+        path = os.path.join(self.c.folder, "keys.ann")
+        with open(path, "w") as f:
+            f.write("old")
+        for sentence in ("no items", "Items with keys have such ids"):
+            done = self.c.grove("export", "keys", path)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(sentence, done.stderr)
+            self.c.grove("put", "keys", "--key", "boot-42", "--vector", "[1, 2]", check=0)
+        for arguments, sentence in ((("keys", path, "--trees", 0), "--trees"), (("keys", path, "--ids", "x"), "--ids is for formats without"),
+                                    (("keys", "x.npy", "--trees", 5), "--trees is for ann"), (("keys", "-", "--format", "ann"), "ordinary file")):
+            done = self.c.grove("export", *arguments)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(sentence, done.stderr)
+        with open(path) as f:
+            self.assertEqual(f.read(), "old")
+        self.assertEqual([name for name in os.listdir(self.c.folder) if "tmp" in name], [])
 
 
 cluster.run()
