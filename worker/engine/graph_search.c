@@ -165,7 +165,8 @@ static void score_fresh(const struct graph_space *space, struct graph_scratch *s
 	}
 }
 
-static void prefetch_code(const struct codes *c, uint32_t row)
+/* always_inline: gcc 12 drops calls to functions that only prefetch. */
+static inline __attribute__((always_inline)) void prefetch_code(const struct codes *c, uint32_t row)
 {
 	const uint8_t *code = c->base + (size_t)row * c->stride;
 

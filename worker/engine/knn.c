@@ -9,7 +9,8 @@
 #include "common/check.h"
 #include "common/cursor.h"
 
-enum { TILE = 32, RESERVOIR = 128, PIECE_GROUPS = 16 };
+enum { TILE = 32, RESERVOIR = 128, PIECE_GROUPS = 16, PREFETCH_AHEAD = 4 };
+_Static_assert(KNN_GROUP_MAX % TILE == 0, "a tile is read to its end");
 
 struct group { uint32_t first, count; };
 
@@ -87,6 +88,30 @@ static void offer(struct work *w, uint32_t i, uint32_t apart, uint32_t row)
 	w->waiting[i] = KNN_K;
 }
 
+/* A pair of the tile is within the worst of either of its rows. */
+static void look(struct work *w, const uint32_t *rows, uint32_t i, uint32_t j, uint32_t apart)
+{
+	if (apart <= w->worst[i]) offer(w, i, apart, rows[j]);
+	if (apart <= w->worst[j]) offer(w, j, apart, rows[i]);
+}
+
+/* Few pairs are: eight are passed over at once. All distances and bounds are below 2^31, and signed ones compare on every machine. */
+static void look_along(struct work *w, const uint32_t *rows, uint32_t i, uint32_t j0, uint32_t limit, const uint32_t *apart)
+{
+	const uint32_t *worst = w->worst + j0;
+	int32_t bound = (int32_t)w->worst[i];
+	uint8_t within[TILE];
+
+	for (uint32_t j = 0; j < TILE; j++) within[j] = (uint8_t)(((int32_t)apart[j] <= bound) | ((int32_t)apart[j] <= (int32_t)worst[j]));
+	for (uint32_t first = 0; first < limit; first += 8) {
+		uint64_t any;
+		memcpy(&any, within + first, sizeof(any));
+		if (!any) continue;
+		for (uint32_t j = first; j < first + 8 && j < limit; j++)
+			if (within[j]) look(w, rows, i, j0 + j, apart[j]);
+	}
+}
+
 /* Pairs between the rows i0 .. and j0 .. of the group; where the two runs are one, each pair once. */
 static void compare_tile(const struct knn *k, struct work *w, const uint32_t *rows, uint32_t count, uint32_t i0, uint32_t j0)
 {
@@ -97,14 +122,7 @@ static void compare_tile(const struct knn *k, struct work *w, const uint32_t *ro
 		uint32_t *apart = w->tile + (size_t)i * TILE, limit = i0 == j0 ? i : nj;
 		if (limit == 0) continue;
 		quant_apart(&block, w->codes + (size_t)(i0 + i) * block.stride, NULL, limit, apart);
-		uint32_t worst = w->worst[i0 + i];
-		for (uint32_t j = 0; j < limit; j++) {
-			if (apart[j] <= worst) {
-				offer(w, i0 + i, apart[j], rows[j0 + j]);
-				worst = w->worst[i0 + i];
-			}
-			if (apart[j] <= w->worst[j0 + j]) offer(w, j0 + j, apart[j], rows[i0 + i]);
-		}
+		look_along(w, rows, i0 + i, j0, limit, apart);
 	}
 }
 
@@ -133,7 +151,7 @@ static bool work_init(struct work *w, uint32_t stride)
 {
 	*w = (struct work){0};
 	w->codes = aligned_alloc(CODE_ALIGN, (size_t)KNN_GROUP_MAX * stride);
-	w->tile = malloc(TILE * TILE * sizeof(*w->tile));
+	w->tile = calloc(TILE * TILE, sizeof(*w->tile));
 	w->reservoirs = malloc((size_t)KNN_GROUP_MAX * RESERVOIR * sizeof(*w->reservoirs));
 	return w->codes && w->tile && w->reservoirs;
 }
@@ -145,6 +163,18 @@ static void work_release(struct work *w)
 	free(w->reservoirs);
 }
 
+/* What the first pass over a group reads of a row. */
+static inline __attribute__((always_inline)) void prefetch_row(const struct knn *k, uint32_t row)
+{
+	for (size_t at = 0; at < k->codes->stride && at < 256; at += 64) __builtin_prefetch(k->codes->base + (size_t)row * k->codes->stride + at);
+	__builtin_prefetch(k->lists + (size_t)row * KNN_K + KNN_K - 1);
+}
+
+static inline __attribute__((always_inline)) void prefetch_list(const struct knn *k, uint32_t row)
+{
+	for (size_t at = 0; at < KNN_K; at += 8) __builtin_prefetch(k->lists + (size_t)row * KNN_K + at, 1);
+}
+
 static void compare_group(struct knn *k, struct work *w, struct group g)
 {
 	const uint32_t *rows = k->forest->order + (size_t)k->tree * k->forest->n + g.first;
@@ -152,13 +182,17 @@ static void compare_group(struct knn *k, struct work *w, struct group g)
 
 	for (uint32_t i = 0; i < g.count; i++) {
 		const knn_key *list = k->lists + (size_t)rows[i] * KNN_K;
+		if (i + PREFETCH_AHEAD < g.count) prefetch_row(k, rows[i + PREFETCH_AHEAD]);
 		memcpy(w->codes + i * stride, k->codes->base + rows[i] * stride, stride);
-		w->worst[i] = k->counts[rows[i]] == KNN_K ? knn_apart(list[KNN_K - 1]) : UINT32_MAX;
+		w->worst[i] = k->counts[rows[i]] == KNN_K ? knn_apart(list[KNN_K - 1]) : INT32_MAX;
 		w->waiting[i] = 0;
 	}
 	for (uint32_t i0 = 0; i0 < g.count; i0 += TILE)
 		for (uint32_t j0 = 0; j0 <= i0; j0 += TILE) compare_tile(k, w, rows, g.count, i0, j0);
-	for (uint32_t i = 0; i < g.count; i++) merge_row(k, rows[i], w->reservoirs + (size_t)i * RESERVOIR, w->waiting[i]);
+	for (uint32_t i = 0; i < g.count; i++) {
+		if (i + PREFETCH_AHEAD < g.count) prefetch_list(k, rows[i + PREFETCH_AHEAD]);
+		merge_row(k, rows[i], w->reservoirs + (size_t)i * RESERVOIR, w->waiting[i]);
+	}
 	if (k->progress) atomic_fetch_add_explicit(k->progress, g.count, memory_order_relaxed);
 }
 

@@ -286,7 +286,7 @@ void split_choose(const struct split_space *space, const uint32_t *order, uint32
 	}
 }
 
-static void prefetch_codes(const struct codes *c, const uint32_t *which, uint32_t n)
+static inline __attribute__((always_inline)) void prefetch_codes(const struct codes *c, const uint32_t *which, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t at = 0; at < c->stride && at < 256; at += 64) __builtin_prefetch(c->base + (size_t)which[i] * c->stride + at);
