@@ -116,7 +116,7 @@ static enum status search_segment(struct snapshot *snap, uint32_t i, const struc
 	if (plan->mode == SEARCH_EXACT) exact_search(&rows, queries, nq, pulse, tops, works);
 	if (plan->mode == SEARCH_FOREST)
 		for (size_t q = 0; q < nq && status == STATUS_OK; q++)
-			status = ann.codes.base ? forest_search_coded(&ann.forest, &rows, &ann.codes, &ann.quant, &queries[q], plan->budget, pulse, scratch->forest,
+			status = ann.codes.base ? forest_search_coded(&ann.forest, &rows, &ann.codes, &queries[q], plan->budget, pulse, scratch->forest,
 				&tops[q], &works[q]) : forest_search(&ann.forest, &rows, &queries[q], plan->budget, pulse, scratch->forest, &tops[q], &works[q]);
 	if (plan->mode == SEARCH_GRAPH)
 		for (size_t q = 0; q < nq && status == STATUS_OK; q++)

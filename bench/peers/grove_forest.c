@@ -56,7 +56,7 @@ static size_t search(void *index, const void *from, size_t k, int64_t *ret_rows)
 
 	topk_init(&top, it->hits, k);
 	enum status status = it->view.codes.base
-		? forest_search_coded(&it->view.forest, &it->rows, &it->view.codes, &it->view.quant, &query, it->search_k, NULL, it->scratch, &top, &work)
+		? forest_search_coded(&it->view.forest, &it->rows, &it->view.codes, &query, it->search_k, NULL, it->scratch, &top, &work)
 		: forest_search(&it->view.forest, &it->rows, &query, it->search_k, NULL, it->scratch, &top, &work);
 	if (status != STATUS_OK) peer_die("not enough memory");
 	topk_sort(&top);

@@ -77,7 +77,7 @@ static struct ann_view forest_and_codes(const struct rows *rows, const struct fo
 	must(forest_build(rows, &codes, &quant, params, runner_inline(), NULL, NULL, ret_forest), &none);
 	forest_renumber(*ret_forest, new_of_old);
 	if (base) must(rows_reorder(base, stride, rows->n, new_of_old), &none);
-	return (struct ann_view){.forest = forest_as_view(*ret_forest), .quant = quant, .codes = codes};
+	return (struct ann_view){.forest = forest_as_view(*ret_forest), .codes = codes};
 }
 
 /* That, or all that a build makes. */

@@ -81,8 +81,8 @@ static void add_graph(struct some_rows *s, struct little_graph *ret)
 	struct ann_view *ann = &s->content.ann;
 
 	ret->codes = aligned_alloc(CODE_ALIGN, (size_t)s->n * stride);
-	require(ret->codes && quant_fit(&rows, &ann->quant) == STATUS_OK);
-	for (uint32_t i = 0; i < s->n; i++) quant_encode(&ann->quant, m, rows.dim, rows_row(&rows, i), norms[i], ret->codes + (size_t)i * stride);
+	require(ret->codes && quant_fit(&rows, &ann->forest.quant) == STATUS_OK);
+	for (uint32_t i = 0; i < s->n; i++) quant_encode(&ann->forest.quant, m, rows.dim, rows_row(&rows, i), norms[i], ret->codes + (size_t)i * stride);
 	ann->codes = (struct codes){m, stride, ret->codes};
 	require(graph_build(&ann->codes, &ann->forest, runner_inline(), NULL, NULL, &ret->graph) == STATUS_OK);
 	ann->graph = graph_as_view(ret->graph);

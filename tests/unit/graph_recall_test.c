@@ -166,7 +166,7 @@ static void a_forest_searched_by_codes_finds_what_it_finds_exactly(void **state)
 				struct query query = block_query(&queries, q);
 				for (int i = 0; i < 2; i++) topk_init(&top[i], hits[i], K);
 				assert_int_equal(forest_search(&a.view.forest, &a.block.rows, &query, budget, NULL, scratch, &top[0], &work[0]), STATUS_OK);
-				assert_int_equal(forest_search_coded(&a.view.forest, &a.block.rows, &a.view.codes, &a.view.quant, &query, budget, NULL, scratch,
+				assert_int_equal(forest_search_coded(&a.view.forest, &a.block.rows, &a.view.codes, &query, budget, NULL, scratch,
 					&top[1], &work[1]), STATUS_OK);
 				assert_int_equal(work[0].candidates, work[1].candidates);
 				assert_int_equal(top[0].count, top[1].count);

@@ -270,7 +270,7 @@ static size_t plain_search(const struct graph_space *s, const struct query *quer
 	size_t have = 0, expanded;
 
 	assert_true(code && met && forest_scratch_new(&scratch) == STATUS_OK);
-	quant_encode_query(&s->quant, s->rows.metric, s->rows.dim, query, code);
+	quant_encode_query(&s->forest.quant, s->rows.metric, s->rows.dim, query, code);
 	assert_int_equal(forest_leaves(&s->forest, &s->rows, query, scratch, doors, leaves, &count), STATUS_OK);
 	for (uint32_t l = 0; l < count; l++)
 		for (uint32_t i = 0; i < leaves[l].count; i++) {

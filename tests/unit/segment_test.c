@@ -408,7 +408,7 @@ static void codes_and_a_graph_come_back_and_lead_to_every_row(void **state)
 	assert_memory_equal(a.graph.to, b.graph.to, (size_t)b.graph.edges * 4);
 	assert_memory_equal(a.codes.base, b.codes.base, (size_t)n * b.codes.stride);
 	assert_memory_equal(a.tune.efforts, efforts, sizeof(efforts));
-	assert_true(a.quant.low == b.quant.low && a.quant.scale == b.quant.scale);
+	assert_true(a.forest.quant.low == b.forest.quant.low && a.forest.quant.scale == b.forest.quant.scale);
 	segment_close(&segment);
 
 	section_is_refused(&p, SECTION_CODES, 17, &past, 1);
@@ -447,15 +447,15 @@ static void the_shifts_of_codes_come_back(void **state)
 	assert_true(shift && codes);
 	for (uint32_t i = 0; i < dim; i++) shift[i] = (float)i - 2.5f;
 	p.s->content.ann.codes = (struct codes){p.s->identity.metric, quant_stride(p.s->identity.metric, dim), codes};
-	p.s->content.ann.quant = (struct quant){-1, 3, shift};
+	p.s->content.ann.forest.quant = (struct quant){-1, 3, shift};
 	free(p.file.at);
 	p.entry = written(p.s);
 	p.file = file_bytes(io, FILE_NAME);
 	assert_int_equal(segment_header_decode(p.file.at, p.file.n, &p.header, &fault), STATUS_OK);
 	assert_int_equal(segment_open(io, "s", &p.s->identity, &p.entry, &segment, &report), STATUS_OK);
 	struct ann_view a = segment_ann(segment);
-	assert_memory_equal(a.quant.shift, shift, dim * sizeof(*shift));
-	assert_true(a.forest.quant.shift == a.quant.shift && a.quant.low == -1 && a.quant.scale == 3);
+	assert_memory_equal(a.forest.quant.shift, shift, dim * sizeof(*shift));
+	assert_true(a.forest.quant.low == -1 && a.forest.quant.scale == 3);
 	segment_close(&segment);
 	section_is_refused(&p, SECTION_SHIFTS, 4, &nan, 4);
 	patch_end(&p);

@@ -7,7 +7,6 @@
 
 struct ann {
 	struct forest *forest;
-	struct quant quant;
 	enum metric metric;
 	uint32_t stride;
 	uint8_t *codes;
@@ -27,7 +26,7 @@ uint64_t ann_build_steps(enum metric m, uint32_t n, uint32_t trees)
 	return (uint64_t)n * grown + (graph_wanted(m, n) ? graph_build_steps(n, grown) : 0);
 }
 
-static enum status code_rows(struct ann *a, const struct rows *rows, struct runner *runner)
+static enum status code_rows(struct ann *a, const struct rows *rows, struct runner *runner, struct quant *ret)
 {
 	size_t size;
 
@@ -36,8 +35,8 @@ static enum status code_rows(struct ann *a, const struct rows *rows, struct runn
 	if (size == 0) return STATUS_OK;
 	a->codes = aligned_alloc(CODE_ALIGN, size);
 	if (!a->codes) return STATUS_NO_MEMORY;
-	enum status status = quant_fit(rows, &a->quant);
-	if (status == STATUS_OK) quant_encode_rows(&a->quant, rows, runner, a->codes);
+	enum status status = quant_fit(rows, ret);
+	if (status == STATUS_OK) quant_encode_rows(ret, rows, runner, a->codes);
 	return status;
 }
 
@@ -46,13 +45,14 @@ enum status ann_build(const struct rows *rows, const struct forest_params *param
 {
 	struct forest_params grown = {trees_grown(rows->metric, rows->n, params->trees), params->seed};
 	struct ann *a = calloc(1, sizeof(*a));
+	struct quant quant = {0};
 	enum status status;
 
 	if (!a) return STATUS_NO_MEMORY;
 	a->metric = rows->metric;
-	status = code_rows(a, rows, runner);
+	status = code_rows(a, rows, runner, &quant);
 	struct codes codes = {rows->metric, a->stride, a->codes};
-	if (status == STATUS_OK) status = forest_build(rows, &codes, &a->quant, &grown, runner, progress, pulse, &a->forest);
+	if (status == STATUS_OK) status = forest_build(rows, &codes, &quant, &grown, runner, progress, pulse, &a->forest);
 	if (status == STATUS_OK) forest_renumber(a->forest, ret_new_of_old);
 	if (status == STATUS_OK && a->codes) status = rows_reorder(a->codes, a->stride, rows->n, ret_new_of_old);
 	if (status == STATUS_OK && graph_wanted(rows->metric, rows->n)) {
@@ -60,6 +60,7 @@ enum status ann_build(const struct rows *rows, const struct forest_params *param
 		status = graph_build(&codes, &forest, runner, progress, pulse, &a->graph);
 		if (status == STATUS_OK) forest_keep(a->forest, params->trees);
 	}
+	quant_release(&quant);
 	if (status == STATUS_OK)
 		*ret = a;
 	else
@@ -80,7 +81,6 @@ void ann_free(struct ann **ann)
 	if (!*ann) return;
 	forest_free(&(*ann)->forest);
 	graph_free(&(*ann)->graph);
-	quant_release(&(*ann)->quant);
 	free((*ann)->codes);
 	free(*ann);
 	*ann = NULL;
@@ -88,7 +88,7 @@ void ann_free(struct ann **ann)
 
 struct ann_view ann_as_view(const struct ann *a)
 {
-	struct ann_view v = {.forest = forest_as_view(a->forest), .quant = a->quant, .codes = {a->metric, a->stride, a->codes},
+	struct ann_view v = {.forest = forest_as_view(a->forest), .codes = {a->metric, a->stride, a->codes},
 		.tune = {a->effort_count, a->efforts}};
 
 	if (a->graph) v.graph = graph_as_view(a->graph);
@@ -97,5 +97,5 @@ struct ann_view ann_as_view(const struct ann *a)
 
 struct graph_space ann_space(const struct ann_view *v, const struct rows *rows, uint64_t dead)
 {
-	return (struct graph_space){.rows = *rows, .codes = v->codes, .quant = v->quant, .forest = v->forest, .graph = v->graph, .dead = dead};
+	return (struct graph_space){.rows = *rows, .codes = v->codes, .forest = v->forest, .graph = v->graph, .dead = dead};
 }

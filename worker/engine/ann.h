@@ -10,8 +10,7 @@ struct ann; /* built, in memory */
 
 /* As flat arrays, to be written and mapped back. hamming: no codes, codes.base is NULL. hamming or few rows: graph and tune are empty. */
 struct ann_view {
-	struct forest_view forest;
-	struct quant quant;
+	struct forest_view forest; /* whose quant is that of the codes */
 	struct codes codes;
 	struct graph_view graph;
 	struct tune_view tune;

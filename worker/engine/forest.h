@@ -80,8 +80,7 @@ MUST_CHECK enum status forest_search(const struct forest_view *f, const struct r
  * FOREST_RERANK_LEAST, 4 k or a 32nd of the budget, whatever is most, exactly. What it misses of forest_search()'s hits are those that the codes misjudge. */
 enum { FOREST_RERANK_LEAST = 64, FOREST_RERANK_TIMES = 4, FOREST_RERANK_BUDGET = 32 };
 MUST_CHECK enum status forest_search_coded(const struct forest_view *f, const struct rows *rows, const struct codes *codes,
-	const struct quant *quant, const struct query *query, uint64_t budget, const struct pulse *pulse, struct forest_scratch *scratch,
-	struct topk *top, struct search_work *work);
+	const struct query *query, uint64_t budget, const struct pulse *pulse, struct forest_scratch *scratch, struct topk *top, struct search_work *work);
 
 /* The leaves of tree 0 (f->n > 0) that forest_search() would inspect first if it were the only tree: at most `wanted`, in that order; their first
  * places in the order and their numbers of rows. Returns how many through ret_count. */

@@ -340,7 +340,7 @@ static void rerank(struct forest_scratch *s, const struct scoring *c, uint64_t b
 	}
 }
 
-enum status forest_search_coded(const struct forest_view *f, const struct rows *rows, const struct codes *codes, const struct quant *quant,
+enum status forest_search_coded(const struct forest_view *f, const struct rows *rows, const struct codes *codes,
 	const struct query *query, uint64_t budget, const struct pulse *pulse, struct forest_scratch *s, struct topk *top, struct search_work *work)
 {
 	struct scoring scoring = {.rows = rows, .query = query, .codes = codes, .top = top};
@@ -352,7 +352,7 @@ enum status forest_search_coded(const struct forest_view *f, const struct rows *
 	enum status status = prepare(s, f);
 	if (status == STATUS_OK) status = prepare_codes(s, codes, budget);
 	if (status != STATUS_OK) return status;
-	quant_encode_query(quant, rows->metric, rows->dim, query, s->code);
+	quant_encode_query(&f->quant, rows->metric, rows->dim, query, s->code);
 	inspect(f, &scoring, budget, pulse, s, work);
 	rerank(s, &scoring, budget);
 	return STATUS_OK;

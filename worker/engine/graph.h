@@ -57,8 +57,7 @@ struct graph_effort {
 struct graph_space {
 	struct rows rows;
 	struct codes codes;
-	struct quant quant;
-	struct forest_view forest;
+	struct forest_view forest; /* whose quant is that of the codes */
 	struct graph_view graph;
 	uint64_t dead; /* about how many rows are dead: the pool grows accordingly */
 };

@@ -258,7 +258,7 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 	if (status == STATUS_OK) status = forest_leaves(&space->forest, &space->rows, query, s->forest, doors, leaves, &count);
 	if (status != STATUS_OK) return status;
 	struct pool pool = {.entries = s->pool, .ef = ef};
-	quant_encode_query(&space->quant, space->rows.metric, space->rows.dim, query, s->query);
+	quant_encode_query(&space->forest.quant, space->rows.metric, space->rows.dim, query, s->query);
 	if (except != UINT32_MAX) (void)first_meeting(s, except);
 	for (uint32_t l = 0; l < count && n < budget; l++)
 		for (uint32_t i = 0; i < leaves[l].count; i++)

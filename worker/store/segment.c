@@ -120,8 +120,8 @@ static const char *codes_fault(const struct segment *s, const char **ret_section
 	for (size_t i = 0; i < size; i++) all |= ann.codes.base[i];
 	if (all > CODE_MAX) return "has codes past their range";
 	*ret_section = "SHIFTS";
-	for (uint32_t i = 0; ann.quant.shift && i < s->header.dim; i++)
-		if (!isfinite(ann.quant.shift[i])) return "has a shift that is infinite";
+	for (uint32_t i = 0; ann.forest.quant.shift && i < s->header.dim; i++)
+		if (!isfinite(ann.forest.quant.shift[i])) return "has a shift that is infinite";
 	*ret_section = "EFFORTS";
 	return tune_check(&ann.tune) ? NULL : "has efforts that are none";
 }
@@ -274,7 +274,6 @@ struct ann_view segment_ann(const struct segment *s)
 			.dot_max_norm2 = h->dot_max_norm2,
 			.quant = quant,
 		},
-		.quant = quant,
 		.codes = {(enum metric)h->metric, quant_stride((enum metric)h->metric, h->dim), h->codes ? section(s, SECTION_CODES) : NULL},
 		.tune = {h->efforts, (const struct tune_effort *)section(s, SECTION_EFFORTS)},
 	};

@@ -151,7 +151,7 @@ static enum status section_put(struct sink *s, const struct segment_header *h, c
 	case SECTION_ROOTS: return sink_put(s, c->ann.forest.roots, size);
 	case SECTION_ORDER: return sink_put(s, c->ann.forest.order, size);
 	case SECTION_CODES: return sink_put(s, c->ann.codes.base, size);
-	case SECTION_SHIFTS: return sink_put(s, c->ann.quant.shift, size);
+	case SECTION_SHIFTS: return sink_put(s, c->ann.forest.quant.shift, size);
 	case SECTION_GRAPH: return sink_put(s, c->ann.graph.first, size);
 	case SECTION_EDGES: return sink_put(s, c->ann.graph.to, size);
 	case SECTION_EFFORTS: return sink_put(s, c->ann.tune.efforts, size);
@@ -195,10 +195,10 @@ static void header_from_content(const struct shard_identity *identity, const str
 		.modulus = c->modulus,
 		.remainder = c->remainder,
 		.tombstones = c->tombstone_count,
-		.quant = c->ann.quant,
+		.quant = c->ann.forest.quant,
 		.edges = c->ann.graph.edges,
 		.efforts = c->ann.tune.count,
-		.codes = !c->n || !c->ann.codes.base ? CODES_NONE : c->ann.quant.shift ? CODES_SHIFTED : CODES_PLAIN,
+		.codes = !c->n || !c->ann.codes.base ? CODES_NONE : c->ann.forest.quant.shift ? CODES_SHIFTED : CODES_PLAIN,
 	};
 	h->place[SECTION_PAYLOAD].size = blobs_size(c, c->payload, PAYLOAD_MAX);
 	h->place[SECTION_KEYS].size = blobs_size(c, c->key, KEY_MAX);
