@@ -361,6 +361,20 @@ void model_delete_random(struct shard_fixture *f, struct prng *p, uint32_t n, ui
 	write_model(f, WRITE_DELETE, n, chosen);
 }
 
+void model_change_random(struct shard_fixture *f, struct prng *p, const struct model_mix *mix, uint64_t ids)
+{
+	uint32_t what = prng_below(p, 100);
+
+	if (what < mix->puts)
+		model_put_random(f, p, 1 + prng_below(p, 20), ids);
+	else if (what < mix->deletes)
+		model_delete_random(f, p, 1 + prng_below(p, 10), ids);
+	else if (what < mix->builds)
+		fixture_build(f, 1 + prng_below(p, 4));
+	else
+		fixture_reopen(f, what % 2 == 0);
+}
+
 static size_t model_live(const struct shard_fixture *f)
 {
 	size_t live = 0;

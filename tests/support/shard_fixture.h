@@ -52,6 +52,10 @@ void model_put(struct shard_fixture *f, struct prng *p, uint64_t id);
 void model_put_random(struct shard_fixture *f, struct prng *p, uint32_t n, uint64_t ids);
 void model_delete(struct shard_fixture *f, uint64_t id);
 void model_delete_random(struct shard_fixture *f, struct prng *p, uint32_t n, uint64_t ids);
+/* One change of a kind that chance picks, among ids below `ids`: in `puts` of 100 cases a write of up to 20 items, up to `deletes` one of up to 10
+ * deletes, up to `builds` a build, else a reopening. */
+struct model_mix { uint32_t puts, deletes, builds; };
+void model_change_random(struct shard_fixture *f, struct prng *p, const struct model_mix *mix, uint64_t ids);
 struct model_item *model_find(struct shard_fixture *f, uint64_t id);
 void model_set(struct shard_fixture *f, uint64_t id, uint64_t version, bool live);
 /* Every item by get; exact searches to the bit; a search of every id for itself by the forest at full effort; counts. */

@@ -101,16 +101,10 @@ static void check_scan(struct shard_fixture *f, uint64_t from, uint32_t limit, c
 
 static void change_at_random(struct shard_fixture *f, struct prng *p, int steps)
 {
+	static const struct model_mix mix = {60, 93, 97};
+
 	for (int step = 0; step < steps; step++) {
-		uint32_t what = prng_below(p, 100);
-		if (what < 60)
-			model_put_random(f, p, 1 + prng_below(p, 20), IDS);
-		else if (what < 93)
-			model_delete_random(f, p, 1 + prng_below(p, 10), IDS);
-		else if (what < 97)
-			fixture_build(f, 1 + prng_below(p, 4));
-		else
-			fixture_reopen(f, what % 2 == 0);
+		model_change_random(f, p, &mix, IDS);
 		if (step % 5) continue;
 		check_scan(f, 0, 1 + prng_below(p, IDS), NULL);
 		check_scan(f, prng_below(p, IDS + 10), 1 + prng_below(p, 7), NULL);

@@ -25,16 +25,10 @@ static void setup_shard(struct shard_fixture *f, enum metric m) { fixture_open_s
 
 static void change_at_random(struct shard_fixture *f, struct prng *p, int steps)
 {
+	static const struct model_mix mix = {60, 90, 95};
+
 	for (int step = 0; step < steps; step++) {
-		uint32_t what = prng_below(p, 100);
-		if (what < 60)
-			model_put_random(f, p, 1 + prng_below(p, 20), IDS);
-		else if (what < 90)
-			model_delete_random(f, p, 1 + prng_below(p, 10), IDS);
-		else if (what < 95)
-			fixture_build(f, 1 + prng_below(p, 4));
-		else
-			fixture_reopen(f, what % 2 == 0);
+		model_change_random(f, p, &mix, IDS);
 		if (step % 20 == 0) model_check(f, p);
 	}
 	model_check(f, p);
