@@ -12,6 +12,7 @@
 #include "common/net.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <zmq.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/net_waiting.h"
 #include "common/prng.h"
 
@@ -50,12 +52,17 @@ enum {
 };
 
 struct net { void *context; };
+/* A ZeroMQ socket as a file: readable once something may have happened to it. Only then, or after a call that may have taken the news
+ * (`quiet` is false: any but a receive that found nothing), the socket itself is asked: a look costs a system call for each socket, and most wait on others. */
+struct source { void *zmq; int fd; bool quiet; };
+
 struct net_socket {
 	void *zmq;
 	enum net_kind kind;
+	struct source source;
 	struct net_waiting waiting;
 };
-struct net_inbox { void *zmq; };
+struct net_inbox { void *zmq; struct source source; };
 struct net_outbox { void *zmq; };
 
 enum status net_new(struct net **ret)
@@ -78,6 +85,14 @@ void net_free(struct net **net)
 	while (zmq_ctx_term((*net)->context) == -1 && errno == EINTR) continue;
 	free(*net);
 	*net = NULL;
+}
+
+static bool source_init(struct source *source, void *zmq)
+{
+	size_t size = sizeof(source->fd);
+
+	*source = (struct source){.zmq = zmq};
+	return zmq_getsockopt(zmq, ZMQ_FD, &source->fd, &size) == 0;
 }
 
 static bool set_int(void *zmq, int option, int value) { return zmq_setsockopt(zmq, option, &value, sizeof(value)) == 0; }
@@ -106,7 +121,7 @@ enum status net_open(struct net *net, enum net_kind kind, size_t max_frame, int 
 	if (!s) return STATUS_NO_MEMORY;
 	s->kind = kind;
 	s->zmq = zmq_socket(net->context, kind == NET_ROUTER ? ZMQ_ROUTER : ZMQ_DEALER);
-	if (!s->zmq || !set_options(s->zmq, kind, max_frame, hwm)) {
+	if (!s->zmq || !set_options(s->zmq, kind, max_frame, hwm) || !source_init(&s->source, s->zmq)) {
 		net_close(&s);
 		return STATUS_NO_MEMORY;
 	}
@@ -150,6 +165,7 @@ enum status net_bind(struct net_socket *s, const char *endpoint, struct report *
 	if (!port_possible(endpoint)) return refuse_port(endpoint, report);
 	/* An ipc socket is as private as its owner's files. */
 	mode_t mask = umask(0077);
+	s->source.quiet = false;
 	int rc = zmq_bind(s->zmq, endpoint), error = errno;
 	umask(mask);
 	if (rc == 0) return STATUS_OK;
@@ -161,11 +177,16 @@ enum status net_bind(struct net_socket *s, const char *endpoint, struct report *
 enum status net_connect(struct net_socket *s, const char *endpoint, struct report *report)
 {
 	if (!port_possible(endpoint)) return refuse_port(endpoint, report);
+	s->source.quiet = false;
 	if (zmq_connect(s->zmq, endpoint) == 0) return STATUS_OK;
 	return report_set(report, STATUS_UNAVAILABLE, "cannot connect to %s: %s; an address looks like tcp://127.0.0.1:7600", endpoint, zmq_strerror(errno));
 }
 
-enum status net_disconnect(struct net_socket *s, const char *endpoint) { return zmq_disconnect(s->zmq, endpoint) == 0 ? STATUS_OK : STATUS_NOT_FOUND; }
+enum status net_disconnect(struct net_socket *s, const char *endpoint)
+{
+	s->source.quiet = false;
+	return zmq_disconnect(s->zmq, endpoint) == 0 ? STATUS_OK : STATUS_NOT_FOUND;
+}
 
 enum status net_endpoint(struct net_socket *s, char *out, size_t size)
 {
@@ -251,6 +272,7 @@ enum status net_send(struct net_socket *s, const struct net_peer *peer, bool del
 	size_t i = 0;
 
 	require(count >= 1 && count <= FRAMES_MAX && (s->kind == NET_ROUTER) == (peer != NULL));
+	s->source.quiet = false; /* sending may take in that something arrived */
 	enum status admitted = peer ? net_waiting_admit(&s->waiting, peer, frames, count, &waiting) : STATUS_OK;
 	if (admitted != STATUS_OK) return admitted;
 	/* Only the first part can be refused: libzmq takes or refuses a message as a whole. */
@@ -312,7 +334,8 @@ enum status net_receive(struct net_socket *s, struct net_message *ret)
 	bool more, begun = false;
 
 	zmq_msg_init(&part);
-	if (!receive_part(s->zmq, &part)) {
+	s->source.quiet = !receive_part(s->zmq, &part);
+	if (s->source.quiet) {
 		zmq_msg_close(&part);
 		return STATUS_NOT_FOUND;
 	}
@@ -400,6 +423,10 @@ enum status net_inbox_open(struct net *net, const char *name, struct net_inbox *
 	struct net_inbox *inbox = malloc(sizeof(*inbox));
 	enum status status = inbox ? open_mailbox(net, ZMQ_PULL, name, &inbox->zmq) : STATUS_NO_MEMORY;
 
+	if (status == STATUS_OK && !source_init(&inbox->source, inbox->zmq)) {
+		zmq_close(inbox->zmq);
+		status = STATUS_NO_MEMORY;
+	}
 	if (status == STATUS_OK)
 		*ret = inbox;
 	else
@@ -452,6 +479,7 @@ void *net_take(struct net_inbox *inbox)
 	int n;
 
 	while ((n = zmq_recv(inbox->zmq, &p, sizeof(p), ZMQ_DONTWAIT)) == -1 && errno == EINTR) continue;
+	inbox->source.quiet = n == -1;
 	if (n == -1) return NULL;
 	require(n == (int)sizeof(p));
 	TAKE_OVER(p);
@@ -462,16 +490,66 @@ void *net_take(struct net_inbox *inbox)
 
 enum { POLL_MAX = 64 };
 
+static struct source *source_of(const struct net_poll *item)
+{
+	return item->socket ? &item->socket->source : item->inbox ? &item->inbox->source : NULL;
+}
+
+/* Ask the socket itself. False: it fails. */
+static bool source_look(struct source *source, bool *ret_ready)
+{
+	int events;
+	size_t size = sizeof(events);
+
+	if (zmq_getsockopt(source->zmq, ZMQ_EVENTS, &events, &size) == -1) return errno == EINTR;
+	*ret_ready = events & ZMQ_POLLIN;
+	source->quiet = !*ret_ready;
+	return true;
+}
+
+/* Look at all without waiting for any longer than timeout_us. *ret_any: something is ready. */
+static enum status wait_once(struct net_poll *items, size_t count, uint64_t timeout_us, bool *ret_any)
+{
+	struct pollfd polled[POLL_MAX];
+	struct timespec most = {.tv_sec = (time_t)(timeout_us / 1000000), .tv_nsec = (long)(timeout_us % 1000000) * 1000}, none = {0};
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		struct source *source = source_of(&items[i]);
+		items[i].ready = false;
+		if (source && !source->quiet && !source_look(source, &items[i].ready)) return STATUS_IO;
+		any |= items[i].ready;
+		polled[i] = (struct pollfd){.fd = source ? source->fd : items[i].fd, .events = POLLIN};
+	}
+	int n = ppoll(polled, count, any ? &none : timeout_us == UINT64_MAX ? NULL : &most, NULL);
+	if (n == -1 && errno != EINTR) return STATUS_IO;
+	for (size_t i = 0; i < count && n > 0; i++) {
+		struct source *source = source_of(&items[i]);
+		if (items[i].ready || !polled[i].revents) continue;
+		if (!source)
+			items[i].ready = polled[i].revents & POLLIN;
+		else if (!source_look(source, &items[i].ready))
+			return STATUS_IO;
+		any |= items[i].ready;
+	}
+	*ret_any = any || n <= 0;
+	return STATUS_OK;
+}
+
 enum status net_wait(struct net_poll *items, size_t count, uint64_t timeout_us)
 {
-	zmq_pollitem_t polled[POLL_MAX];
-	long ms = timeout_us == UINT64_MAX ? -1 : (long)((timeout_us + 999) / 1000);
+	uint64_t begun = timeout_us && timeout_us != UINT64_MAX ? clock_us() : 0;
+	bool over = false;
 
 	if (count > POLL_MAX) return STATUS_LIMIT;
-	for (size_t i = 0; i < count; i++)
-		polled[i] = (zmq_pollitem_t){
-			.socket = items[i].socket ? items[i].socket->zmq : items[i].inbox ? items[i].inbox->zmq : NULL, .fd = items[i].fd, .events = ZMQ_POLLIN};
-	int n = zmq_poll(polled, (int)count, ms);
-	for (size_t i = 0; i < count; i++) items[i].ready = n > 0 && (polled[i].revents & ZMQ_POLLIN);
-	return n == -1 && errno != EINTR ? STATUS_IO : STATUS_OK;
+	for (uint64_t left = timeout_us; !over;) {
+		enum status status = wait_once(items, count, left, &over);
+		if (status != STATUS_OK) return status;
+		if (over || timeout_us == UINT64_MAX) continue;
+		/* What woke us was ZeroMQ's own affair. */
+		uint64_t spent = timeout_us ? clock_us() - begun : 0;
+		if (spent >= timeout_us) break;
+		left = timeout_us - spent;
+	}
+	return STATUS_OK;
 }

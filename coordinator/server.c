@@ -38,7 +38,7 @@ enum {
 };
 
 enum { SOCKET_TCP, SOCKET_IPC, SOCKET_WORKERS, SOCKET_COUNT };
-enum { POLL_META = SOCKET_COUNT, POLL_SIGNAL, POLL_COUNT };
+enum { POLL_COUNT = SOCKET_COUNT + 2 }; /* and the store's answers, and signals */
 
 struct server {
 	struct net *net;
@@ -275,8 +275,8 @@ void server_close(struct server **server)
 
 /* ---- running ---- */
 
-/* True: there may be more. */
-static bool workers_drain(struct server *s)
+/* What is left over here is ready at once when the loop waits again. */
+static void workers_drain(struct server *s)
 {
 	for (int i = 0; i < DRAIN_WORKERS; i++) {
 		struct net_message m = {0};
@@ -284,15 +284,14 @@ static bool workers_drain(struct server *s)
 		if (status == STATUS_OK)
 			core_on_worker(s->core, &m.peer, m.frames, m.count, clock_us());
 		net_message_release(&m);
-		if (status == STATUS_NOT_FOUND) return false;
+		if (status == STATUS_NOT_FOUND) return;
 		if (status != STATUS_OK && status != STATUS_LIMIT) log_warn("receiving from a worker failed: %s", status_name(status));
 	}
-	return true;
 }
 
-static bool clients_drain(struct server *s, uint32_t which)
+static void clients_drain(struct server *s, uint32_t which)
 {
-	for (int i = 0; s->sockets[which] && i < DRAIN_CLIENTS; i++) {
+	for (int i = 0; i < DRAIN_CLIENTS; i++) {
 		struct net_message m = {0};
 		enum status status = net_receive(s->sockets[which], &m);
 		struct client_address client = {.socket = which, .delimiter = m.delimiter, .peer = m.peer};
@@ -301,10 +300,9 @@ static bool clients_drain(struct server *s, uint32_t which)
 		else if (status == STATUS_LIMIT)
 			core_on_client_oversized(s->core, &client, clock_us());
 		net_message_release(&m);
-		if (status == STATUS_NOT_FOUND) return false;
+		if (status == STATUS_NOT_FOUND) return;
 		if (status != STATUS_OK && status != STATUS_LIMIT) log_warn("receiving from a client failed: %s", status_name(status));
 	}
-	return s->sockets[which] != NULL;
 }
 
 static void answers_drain(struct server *s)
@@ -319,27 +317,30 @@ static void answers_drain(struct server *s)
 enum status server_run(struct server *s, struct report *report)
 {
 	struct net_poll poll[POLL_COUNT];
-	size_t count = 0;
-	bool more = true;
-	for (int i = 0; i < SOCKET_COUNT; i++)
-		if (s->sockets[i]) poll[count++] = (struct net_poll){.socket = s->sockets[i], .fd = -1};
-	poll[count++] = (struct net_poll){.inbox = s->answers, .fd = -1};
-	poll[count++] = (struct net_poll){.fd = s->signal_fd};
+	uint32_t which[SOCKET_COUNT], sockets = 0;
+	for (uint32_t i = 0; i < SOCKET_COUNT; i++) {
+		if (!s->sockets[i]) continue;
+		which[sockets] = i;
+		poll[sockets++] = (struct net_poll){.socket = s->sockets[i], .fd = -1};
+	}
+	struct net_poll *answers = &poll[sockets], *signals = answers + 1;
+	*answers = (struct net_poll){.inbox = s->answers, .fd = -1};
+	*signals = (struct net_poll){.fd = s->signal_fd};
 	for (;;) {
 		uint64_t now = clock_us(), next = core_next_us(s->core);
-		enum status status = net_wait(poll, count, more || next <= now ? 0 : next - now);
+		enum status status = net_wait(poll, sockets + 2, next <= now ? 0 : next - now);
 		if (status != STATUS_OK) return report_set(report, status, "waiting for messages failed: %s", status_text(status));
-		if (poll[count - 1].ready) {
+		if (signals->ready) {
 			log_info("stopping");
 			core_stop(s->core, clock_us());
 			for (int i = 0; i < SOCKET_COUNT; i++)
 				if (s->sockets[i]) net_set_linger(s->sockets[i], STOP_LINGER_MS);
 			return STATUS_OK;
 		}
-		more = workers_drain(s);
-		answers_drain(s);
-		more = clients_drain(s, SOCKET_TCP) || more;
-		more = clients_drain(s, SOCKET_IPC) || more;
+		workers_drain(s); /* ready or not: a beat may have come since */
+		if (answers->ready) answers_drain(s);
+		for (uint32_t i = 0; i < sockets; i++)
+			if (poll[i].ready && which[i] != SOCKET_WORKERS) clients_drain(s, which[i]);
 		core_tick(s->core, clock_us());
 	}
 }

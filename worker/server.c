@@ -155,22 +155,17 @@ static void take_message(struct server *s, size_t i, struct net_message *m, uint
 	net_message_release(m);
 }
 
-/* At most a round from each, so that one coordinator cannot keep the others waiting. True if there may be more. */
-static bool receive(struct server *s, uint64_t now)
+/* At most a round from each link, so that one coordinator cannot keep the others waiting; what is left is ready at once at the next wait. */
+static void receive(struct server *s, size_t i, uint64_t now)
 {
-	bool more = false;
+	enum status status = STATUS_OK;
 
-	for (size_t i = 0; i < s->links.count; i++) {
-		enum status status = STATUS_OK;
-		for (int n = 0; n < RECEIVE_ROUND && status != STATUS_NOT_FOUND; n++) {
-			struct net_message m = {0};
-			status = net_receive(s->links.link[i].socket, &m);
-			if (status == STATUS_OK) take_message(s, i, &m, now);
-			net_message_release(&m);
-		}
-		more |= status != STATUS_NOT_FOUND;
+	for (int n = 0; n < RECEIVE_ROUND && status != STATUS_NOT_FOUND; n++) {
+		struct net_message m = {0};
+		status = net_receive(s->links.link[i].socket, &m);
+		if (status == STATUS_OK) take_message(s, i, &m, now);
+		net_message_release(&m);
 	}
-	return more;
 }
 
 static void take_answers(struct server *s)
@@ -186,12 +181,14 @@ static enum status serve(struct server *s)
 	for (size_t i = 0; i < s->links.count; i++) polls[i + 2] = (struct net_poll){.socket = s->links.link[i].socket, .fd = -1};
 	while (status == STATUS_OK && !polls[0].ready) {
 		uint64_t now = clock_us();
-		take_answers(s);
+		if (polls[1].ready) take_answers(s);
 		if (now >= links_next_beat(&s->links)) beat(s, now);
-		bool waiting = links_flush(&s->links, now), more = receive(s, now);
+		bool waiting = links_flush(&s->links, now);
+		for (size_t i = 0; i < s->links.count; i++)
+			if (polls[i + 2].ready) receive(s, i, now);
 		uint64_t next_beat = links_next_beat(&s->links), wait = next_beat > now ? next_beat - now : 0;
 		if (waiting && wait > RETRY_SEND_US) wait = RETRY_SEND_US;
-		status = net_wait(polls, s->links.count + 2, more ? 0 : wait);
+		status = net_wait(polls, s->links.count + 2, wait);
 	}
 	return status;
 }
