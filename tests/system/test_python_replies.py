@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The Python client against a coordinator that is played by this test: busy, late, broken, and hostile replies."""
 import os
+import pickle
 import sys
 import threading
 import time
@@ -177,6 +178,35 @@ class Replies(unittest.TestCase):
                     frames[0] = [random.bytes(length) if i == which else f for i, f in enumerate(good)]
                     with self.assertRaises(grove.GroveError, msg=f"frame {which} of {length} bytes, seed {cluster.SEED}"):
                         index.search([[1, 2]], 2)
+                    with self.assertRaises(grove.GroveError, msg=f"frame {which} of {length} bytes, seed {cluster.SEED}"):
+                        index.search_one(bytes(8), 2, dim=2)
+
+    def test_single_queries_say_what_is_asked_however_often_and_from_wherever(self):
+        """Their headers are packed once and kept."""
+        found = [numpy.array([1], "<u4").tobytes(), numpy.array([7], "<u8").tobytes(), numpy.array([0.5], "<f4").tobytes(), bytes(40)]
+        with Played(lambda request, _: [head(request, nq=1, total=1), *found]) as played:
+            index = index_at(played)
+            asked = [(row, k, how) for _ in range(2) for row in (b"a" * 8, b"b" * 8) for k in range(1, 50)
+                     for how in ({"dim": 2}, {"dim": 2, "mode": "forest", "search_k": k}, {"by_id": True})]
+            for row, k, how in asked:
+                hits = index.search_one(row, k, **how)
+                self.assertEqual((hits.ids, hits.distances, int(hits.coverage["shards"])), ([7], [0.5], 0))
+            sent = [({name: value for name, value in request.items() if name not in ("v", "id", "client")}, frames)
+                    for request, frames in played.requests]
+            self.assertEqual(sent, [(dict(how, op="search", index="played", k=k, timeout_ms=2000), [row]) for row, k, how in asked])
+            self.assertEqual(len({request["id"] for request, _ in played.requests}), len(asked))
+            played.requests.clear()
+            index.timeout = 3.0
+            index.search_one(b"a" * 8, 1, dim=2)
+            again = pickle.loads(pickle.dumps(index))
+            again.search_one(b"a" * 8, 1, dim=2)
+            child = os.fork()
+            if child == 0:
+                index.search_one(b"a" * 8, 1, dim=2)
+                os._exit(0)
+            self.assertEqual(os.waitpid(child, 0)[1], 0)
+            self.assertEqual([request["timeout_ms"] for request, _ in played.requests], [3000] * 3)
+            self.assertEqual(len({request["client"] for request, _ in played.requests}), 3)  # a process and a client is one who writes
 
     def test_items_and_payloads_that_contradict_their_reply_are_an_error(self):
         good = [numpy.array([5], "<u8").tobytes(), bytes(8), b"\1", b"\1\0\0\0\x80", b"\0\0\0\0"]

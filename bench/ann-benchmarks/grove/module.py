@@ -47,7 +47,7 @@ class Grove(BaseANN):
             row, dtype = numpy.asarray(v, "<f4"), "f32"
         hits = self._index.search_one(row.tobytes(), n, dim=self._index.dim, dtype=dtype, **self._effort)
         self._coverage.append(hits.coverage)
-        return hits.ids.tolist()
+        return hits.ids
 
     def batch_query(self, X, n):
         self.res = self._index.search(X, n, exact=self._mode == "exact", **self._batch_effort())

@@ -282,7 +282,7 @@ class AnnoyIndex:
         else:
             fields["mode"] = self.mode
         hits = index.search_one(row, n, **fields)
-        return (hits.ids.tolist(), hits.distances.tolist()) if include_distances else hits.ids.tolist()
+        return (hits.ids, hits.distances) if include_distances else hits.ids
 
     def _vectors_of(self, ids: List[int]) -> List[numpy.ndarray]:
         """float32 [f] of each, fetched or kept; zeros for a hole."""

@@ -21,6 +21,7 @@ CONNECT_SECONDS = 5.0
 WAIT_STEP_MS = 100  # the wait for a reply is rounded up to these, so that the socket's option need not be set for every request
 MORE = int(zmq.SNDMORE)  # plain numbers: pyzmq's enumerations cost more than a send
 DONTWAIT = int(zmq.DONTWAIT)
+RCVMORE = int(zmq.RCVMORE)
 
 _context: Optional[zmq.Context] = None
 _context_pid = 0
@@ -63,16 +64,18 @@ class Channel:
     def usable(self) -> bool:
         return self.pid == os.getpid() and not self.socket.closed
 
-    def send(self, request_id: int, frames: Sequence[Any], seconds: float) -> None:
+    def send(self, request_id: int, header: bytes, frames: Sequence[Any], seconds: float) -> None:
         """Send one message; Unavailable if there is no connection within the time (at most CONNECT_SECONDS)."""
         patience = max(1, int(1000 * min(seconds, CONNECT_SECONDS)))
         if patience != self.send_ms:
             self.socket.setsockopt(zmq.SNDTIMEO, patience)
             self.send_ms = patience
         try:
-            for frame in frames[:-1]:
-                self.socket.send(frame, MORE)
-            self.socket.send(frames[-1])
+            send, part = self.socket.send, header
+            for frame in frames:
+                send(part, MORE)
+                part = frame
+            send(part)
         except zmq.Again:
             raise Unavailable(f"no coordinator answers at {self.endpoint}: start one (`grove up`), or name the right one in "
                               "GROVE_ENDPOINT") from None
@@ -105,11 +108,10 @@ class Channel:
 
     def _message(self, flags: int) -> List[bytes]:
         """The next message, whole."""
-        frame = self.socket.recv(flags, copy=False)
-        frames = [frame.bytes]
-        while frame.more:
-            frame = self.socket.recv(copy=False)
-            frames.append(frame.bytes)
+        receive, option = self.socket.recv, self.socket.getsockopt
+        frames = [receive(flags)]  # copied: pyzmq's frames that are not cost more than a copy of what a reply holds
+        while option(RCVMORE):
+            frames.append(receive())
         return frames
 
     def forget(self, request_id: int) -> None:

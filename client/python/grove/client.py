@@ -99,16 +99,24 @@ class Client:
               **fields: Any) -> Pending:
         """Send a request and return at once. At most 64 may be under way on a connection. Fields that are None are left out."""
         seconds = self.timeout if timeout is None else timeout
+        return self.begin_head(self.head(op, seconds, **fields), op, frames, seconds, channel)
+
+    def head(self, op: str, seconds: float, **fields: Any) -> bytes:
+        """A request for begin_head(), which may send it many times, from the process that made it."""
         milliseconds = int(seconds * 1000)
         if not 1 <= milliseconds <= protocol.TIMEOUT_MAX_MS:
             raise LimitExceeded(f"a timeout of {seconds} s: 0.001 to {protocol.TIMEOUT_MAX_MS // 1000} s are allowed")
-        channel = channel or self.channel()
-        number = next(self._ids)
-        request: Dict[str, Any] = {"v": protocol.VERSION, "id": number, "op": op, "timeout_ms": milliseconds, "client": self.identity}
+        request: Dict[str, Any] = {"v": protocol.VERSION, "op": op, "timeout_ms": milliseconds, "client": self.identity}
         for name, value in fields.items():
             if value is not None:
                 request[name] = value
-        channel.send(number, [protocol.pack_header(request), *frames], seconds)
+        return protocol.pack_head(request)
+
+    def begin_head(self, head: bytes, op: str, frames: Sequence[Any], seconds: float, channel: Optional[Channel] = None) -> Pending:
+        """begin() with a header that head() made."""
+        channel = channel or self.channel()
+        number = next(self._ids)
+        channel.send(number, protocol.header(head, number), frames, seconds)
         return Pending(channel, number, op, seconds, time.monotonic() + seconds + REPLY_GRACE_SECONDS)
 
     def finish(self, pending: Pending) -> Reply:

@@ -23,11 +23,12 @@ from .client import Client, Pending
 from .errors import BadRequest, GroveError, Incomplete, LimitExceeded, OutcomeUnknown
 from .index_names import IndexNames
 from .progress import Progress, reporter
-from .results import Hits, Item, Items, SearchResult, hits_of, result_of
+from .results import Hits, Item, Items, Nearest, SearchResult, hits_of, nearest_of, result_of
 from .writes import Write, write_all
 
 HIT_BYTES = 12  # of a search's reply: an id and a distance
 QUERY_BYTES = 44
+HEADS_MAX = 64
 REPLY_SPARE = 1 << 20  # of the largest reply, for records of missing shards
 SEARCH_FIRST, SEARCH_MOST = 64, 1024  # queries in the first request of a long search, and in any
 BUILD_LOOK_SECONDS = 0.2
@@ -50,6 +51,7 @@ class Index(IndexNames):
     def _open(self, client: Any, name: str, timeout: Optional[float]) -> None:
         self.client = client if isinstance(client, Client) else Client(client)
         self.name = name
+        self._heads: Dict[Any, bytes] = {}  # of searches that were sent, see Client.head()
         self.timeout = self.client.timeout if timeout is None else timeout
 
     @classmethod
@@ -81,7 +83,7 @@ class Index(IndexNames):
         self.client.close()
 
     def __getstate__(self) -> Dict[str, Any]:
-        return dict(self.__dict__)
+        return dict(self.__dict__, _heads={})
 
     def __len__(self) -> int:
         """Items, as the shards last reported them: what was just written is counted within half a second."""
@@ -237,9 +239,18 @@ class Index(IndexNames):
         return self._search(rows, k, progress, timeout, by_id=True, with_payload=payloads or None, min_coverage=min_coverage,
                             **effort(exact, mode, recall, search_k))
 
-    def search_one(self, row: Any, k: int, **fields: Any) -> Hits:
+    def search_one(self, row: Any, k: int, **fields: Any) -> Nearest:
         """One query and its hits, with as little as possible around it. row: bytes of the wire; fields: of the protocol."""
-        return hits_of(self.client.call("search", [row], self.timeout, index=self.name, k=k, **fields))
+        return nearest_of(self.client.finish(self._begin_search(row, self.timeout, k, fields)))
+
+    def _begin_search(self, rows: Any, seconds: float, k: int, fields: Dict[str, Any]) -> Pending:
+        asked = (self.client.identity, self.name, seconds, k, *fields.items())
+        head = self._heads.get(asked)
+        if head is None:
+            if len(self._heads) == HEADS_MAX:
+                self._heads.clear()
+            head = self._heads[asked] = self.client.head("search", seconds, index=self.name, k=k, **fields)
+        return self.client.begin_head(head, "search", (rows,), seconds)
 
     def _search(self, rows: numpy.ndarray, k: int, progress: Progress, timeout: Optional[float], **fields: Any) -> SearchResult:
         seconds = self.timeout if timeout is None else timeout
@@ -249,7 +260,8 @@ class Index(IndexNames):
 
         def begin(part: slice) -> Pending:
             pace.begins(part)
-            return self.client.begin("search", [rows[part].data], seconds, index=self.name, k=k, nq=part.stop - part.start, **fields)
+            fields["nq"] = part.stop - part.start
+            return self._begin_search(rows[part].data, seconds, k, fields)
 
         def pieces(part: slice) -> List[Tuple[slice, Any, Any]]:
             return [outcome for half in halves(part) for outcome in batches.run(self.client, [half], begin)]

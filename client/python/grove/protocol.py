@@ -67,8 +67,13 @@ def contradiction(op: str) -> GroveError:
     return GroveError(f"the reply to '{op}' contradicts itself: is this endpoint a Grove coordinator of this version?")
 
 
-def pack_header(request: Dict[str, Any]) -> bytes:
-    return msgpack.packb(request)
+def pack_head(request: Dict[str, Any]) -> bytes:
+    """A request's header but for its id, which header() gives it: the same request can be sent many times, packed once."""
+    return msgpack.packb(dict(request, id=2**64 - 1))[:-8]
+
+
+def header(head: bytes, number: int) -> bytes:
+    return head + number.to_bytes(8, "big")  # a msgpack uint 64
 
 
 def unpack_message(message: Sequence[bytes]) -> Optional[Reply]:

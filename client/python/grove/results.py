@@ -1,6 +1,7 @@
 """What searches and reads give back: numpy arrays, rectangular, with what is needed to see how complete they are."""
 from __future__ import annotations
 
+import struct
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
@@ -8,7 +9,6 @@ import numpy
 from . import protocol
 from .protocol import Reply
 
-HIT_FRAMES = (numpy.dtype("<u4"), numpy.dtype("<u8"), numpy.dtype("<f4"), protocol.COVERAGE)
 NO_ID = numpy.uint64(2**64 - 1)  # fills the places after a query's last hit
 
 
@@ -75,10 +75,47 @@ class Hits(NamedTuple):
     predicted: Optional[float] = None
 
 
+class Nearest(NamedTuple):
+    """The hits of one query, as they came: of what is asked for, lists are made."""
+
+    hits: int
+    id_bytes: bytes
+    distance_bytes: bytes
+    coverage_bytes: bytes
+
+    @property
+    def ids(self) -> List[int]:
+        return list(struct.unpack(f"<{self.hits}Q", self.id_bytes))
+
+    @property
+    def distances(self) -> List[float]:
+        return list(struct.unpack(f"<{self.hits}f", self.distance_bytes))
+
+    @property
+    def coverage(self) -> numpy.ndarray:
+        """One record, as those of SearchResult."""
+        return numpy.frombuffer(self.coverage_bytes, protocol.COVERAGE)
+
+
+def nearest_of(reply: Reply) -> Nearest:
+    """As hits_of() of one query, without numpy: its arrays cost more than ten hits."""
+    frames = reply.frames
+    if len(frames) < 4 or len(frames[0]) != 4 or reply.header.get("nq") != 1:
+        raise protocol.contradiction("search")
+    count = int.from_bytes(frames[0], "little")
+    if len(frames[1]) != 8 * count or len(frames[2]) != 4 * count or len(frames[3]) != protocol.COVERAGE.itemsize:
+        raise protocol.contradiction("search")
+    return Nearest(count, frames[1], frames[2], frames[3])
+
+
 def hits_of(reply: Reply) -> Hits:
     """The hits of a search's reply; an error if its frames contradict one another."""
-    counts, ids, distances, coverage = (reply.array(i + 1, t) for i, t in enumerate(HIT_FRAMES))
-    total = int(counts[0]) if len(counts) == 1 else int(counts.sum())
+    try:
+        counts, ids = numpy.frombuffer(reply.frames[0], "<u4"), numpy.frombuffer(reply.frames[1], "<u8")
+        distances, coverage = numpy.frombuffer(reply.frames[2], "<f4"), numpy.frombuffer(reply.frames[3], protocol.COVERAGE)
+    except (IndexError, ValueError):  # too few frames, or parts of records
+        raise protocol.contradiction("search") from None
+    total = int(counts.sum())
     if not len(ids) == len(distances) == total or not len(counts) == len(coverage) == reply.header.get("nq"):
         raise protocol.contradiction("search")
     payloads = protocol.unpack_strings(reply.frame(6), len(ids)) if reply.header.get("payloads") else None
@@ -91,11 +128,10 @@ def result_of(parts: Sequence[Hits], farthest: float) -> SearchResult:
         nothing = numpy.zeros((0, 0))
         return SearchResult(nothing.astype(numpy.uint64), nothing.astype(numpy.float32), numpy.zeros(0, int),
                             numpy.zeros(0, protocol.COVERAGE))
-    counts = numpy.concatenate([part.counts for part in parts]).astype(numpy.int64)
-    ids, distances, coverage = parts[0].ids, parts[0].distances, parts[0].coverage
+    counts, ids, distances, coverage = parts[0][:4]
     if len(parts) > 1:
-        ids, distances = numpy.concatenate([part.ids for part in parts]), numpy.concatenate([part.distances for part in parts])
-        coverage = numpy.concatenate([part.coverage for part in parts])
+        counts, ids, distances, coverage = (numpy.concatenate([part[i] for part in parts]) for i in range(4))
+    counts = counts.astype(numpy.int64)
     payloads = None
     if all(part.payloads is not None for part in parts):
         payloads = _split([protocol.unpack_payload(p) for part in parts for p in part.payloads or ()], counts)
@@ -105,6 +141,8 @@ def result_of(parts: Sequence[Hits], farthest: float) -> SearchResult:
 
 def _predicted(parts: Sequence[Hits]) -> Optional[float]:
     """That of all queries together."""
+    if len(parts) == 1:
+        return parts[0].predicted
     known = [(part.predicted, len(part.counts)) for part in parts if part.predicted is not None]
     queries = sum(n for _, n in known)
     return sum(recall * n for recall, n in known) / queries if queries and len(known) == len(parts) else None
@@ -112,7 +150,7 @@ def _predicted(parts: Sequence[Hits]) -> Optional[float]:
 
 def _rectangle(ids: numpy.ndarray, distances: numpy.ndarray, counts: numpy.ndarray, farthest: float) -> Tuple[numpy.ndarray, numpy.ndarray]:
     width = int(counts.max(initial=0))
-    if (counts == width).all():
+    if len(ids) == width * len(counts):  # as long, all of them
         return ids.reshape(len(counts), width), distances.reshape(len(counts), width)
     there = numpy.arange(width) < counts[:, None]
     all_ids = numpy.full(there.shape, NO_ID)
