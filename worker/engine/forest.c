@@ -103,7 +103,7 @@ enum status forest_build(const struct rows *rows, const struct codes *codes, con
 	f->n = rows->n;
 	f->trees = rows->n ? params->trees : 0;
 	f->dir_size = build.space.dir_size;
-	f->dot_max_norm2 = split_longest(rows);
+	f->dot_max_norm2 = build.space.longest;
 	if (!size_mul(f->n, f->trees, &places) || !size_mul(places, sizeof(uint32_t), &places)) goto out;
 	f->roots = calloc(f->trees ? f->trees : 1, sizeof(*f->roots));
 	f->order = malloc(places ? places : 1);

@@ -35,11 +35,14 @@ struct forest_view {
 	/* [nodes] direction number of a split; UINT32_MAX: leaves, hamming, and rows that were halved (margin 0) */
 	const uint32_t *dir_of;
 	const int8_t *dir;               /* [dirs x dir_size]; dot: then the further component, a float */
-	uint32_t dir_size;               /* bytes: dim (dot: 4 more) rounded up to 64; 0 for hamming */
+	uint32_t dir_size;               /* forest_dir_size() */
 	const uint32_t *order;           /* [trees x n] row numbers in leaf order, tree by tree */
 	float dot_max_norm2;             /* dot: the largest norm2, for the further component sqrt(max - norm2) */
 	struct quant quant;              /* of the codes that the planes divide */
 };
+
+/* Bytes of a direction: one for each component, for dot then a float for the further one, rounded up to 64; 0 for hamming. */
+static inline uint32_t forest_dir_size(enum metric m, uint32_t dim) { return quant_stride(m, m == METRIC_DOT ? dim + (uint32_t)sizeof(float) : dim); }
 
 struct forest_params { uint32_t trees; uint64_t seed; };
 

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "worker/engine/forest.h"
-#include "worker/engine/split.h"
 
 static bool mark(uint64_t *bits, uint32_t i)
 {
@@ -69,7 +68,7 @@ enum status forest_verify(const struct forest_view *f, enum metric metric, uint3
 	enum status status = STATUS_CORRUPT;
 
 	if (!f->n || !f->trees) return f->nodes == 0 && f->trees == 0 ? STATUS_OK : STATUS_CORRUPT;
-	if (f->dir_size != split_dir_size(metric, dim)) return STATUS_CORRUPT;
+	if (f->dir_size != forest_dir_size(metric, dim)) return STATUS_CORRUPT;
 	nodes = calloc(node_words, sizeof(*nodes));
 	rows = calloc(words, sizeof(*rows));
 	stack = calloc((size_t)f->nodes + 2, sizeof(*stack));

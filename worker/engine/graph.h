@@ -29,7 +29,7 @@ struct graph_view {
 	const uint32_t *to;    /* [edges] */
 };
 
-/* Whether a segment of n rows of this metric has codes and a graph. hamming has none: its bits are scanned. */
+/* Whether a segment of n rows of this metric has a graph: fewer rows are scanned, and so are the bits of hamming. Codes it has but for hamming. */
 static inline bool graph_wanted(enum metric m, uint32_t n) { return m != METRIC_HAMMING && n >= GRAPH_ROWS_MIN; }
 
 struct graph; /* a built graph in memory */

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/engine/forest.h"
+
 enum {
 	SAMPLE_ROWS = 48,
 	MEANS_ROUNDS = 3,
@@ -24,11 +26,6 @@ enum {
 };
 _Static_assert(SAMPLE_ROWS * CODE_MAX <= UINT16_MAX, "sums of a sample are of 16 bits");
 
-uint32_t split_dir_size(enum metric m, uint32_t dim)
-{
-	return m == METRIC_HAMMING ? 0 : quant_stride(m, dim + (m == METRIC_DOT ? (uint32_t)sizeof(float) : 0));
-}
-
 float split_extra(const int8_t *direction, uint32_t dim)
 {
 	float extra;
@@ -37,7 +34,7 @@ float split_extra(const int8_t *direction, uint32_t dim)
 	return extra;
 }
 
-float split_longest(const struct rows *rows)
+static float longest_of(const struct rows *rows)
 {
 	float most = 0;
 
@@ -48,14 +45,12 @@ float split_longest(const struct rows *rows)
 
 enum status split_space_init(struct split_space *space, const struct rows *rows, const struct codes *codes, const struct quant *quant)
 {
-	float longest = split_longest(rows);
-
-	*space = (struct split_space){.rows = rows, .codes = *codes, .dir_size = split_dir_size(rows->metric, rows->dim)};
+	*space = (struct split_space){.rows = rows, .codes = *codes, .longest = longest_of(rows), .dir_size = forest_dir_size(rows->metric, rows->dim)};
 	if (rows->metric != METRIC_DOT) return STATUS_OK;
 	space->extra = malloc((rows->n ? rows->n : 1) * sizeof(*space->extra));
 	if (!space->extra) return STATUS_NO_MEMORY;
 	for (uint32_t i = 0; i < rows->n; i++) {
-		float extra = sqrtf(fmaxf(longest - rows->norm2[i], 0)) * (float)quant->scale;
+		float extra = sqrtf(fmaxf(space->longest - rows->norm2[i], 0)) * (float)quant->scale;
 		space->extra[i] = isfinite(extra) ? extra : 0;
 	}
 	return STATUS_OK;

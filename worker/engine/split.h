@@ -27,6 +27,7 @@ struct split {
 struct split_space {
 	const struct rows *rows;
 	struct codes codes;
+	float longest;     /* the largest squared norm, dot only and if it is finite; else 0 */
 	float *extra;      /* [n], dot only */
 	uint32_t dir_size; /* bytes of a direction: forest_view's */
 };
@@ -35,11 +36,7 @@ MUST_CHECK enum status split_space_init(struct split_space *space, const struct 
 	const struct quant *quant);
 void split_space_release(struct split_space *space);
 
-/* The largest squared norm, dot only and if it is finite; else 0. */
-float split_longest(const struct rows *rows);
-/* Bytes of a direction: one for each component, for dot then a float for the further one, rounded up to 64; 0 for hamming. */
-uint32_t split_dir_size(enum metric m, uint32_t dim);
-/* dot: that float. It stands where codes are padded with zeros, so kernels may run over it. */
+/* dot: the float behind a direction's components (forest_dir_size()). It stands where codes are padded with zeros, so kernels may run over it. */
 float split_extra(const int8_t *direction, uint32_t dim);
 
 /* Memory of one thread for split_choose(). */

@@ -141,10 +141,8 @@ static const char *header_fault(const struct segment_header *h)
 	if (h->stride != rows_stride((enum metric)h->metric, h->dim)) return "rows of a length that is not its dimension's";
 	if (h->trees > TREES_MAX) return "too many trees";
 	if (h->n == 0 && (h->trees || h->nodes || h->dirs)) return "trees without rows";
-	if (h->dirs) {
-		uint32_t size = quant_stride((enum metric)h->metric, h->dim + (h->metric == METRIC_DOT ? 4 : 0));
-		if (h->metric == METRIC_HAMMING || h->dir_size != size) return "directions of a length that is not its dimension's";
-	}
+	if (h->dirs && (h->metric == METRIC_HAMMING || h->dir_size != forest_dir_size((enum metric)h->metric, h->dim)))
+		return "directions of a length that is not its dimension's";
 	if (h->codes == CODES_KINDS || (h->codes && (h->metric == METRIC_HAMMING || !h->n))) return "codes where there can be none";
 	if (h->edges && (!h->codes || !h->trees)) return "a graph where there can be none";
 	if (!isfinite(h->quant.low) || !isfinite(h->quant.scale)) return "codes of an infinite range";
