@@ -93,7 +93,7 @@ static uint64_t source_sequence(const struct build *b, const struct source *s)
 	const struct view *v = b->snap->view;
 
 	if (s->part >= v->segment_count) return memtable_sequence(v->memtables[s->part - v->segment_count]->table, s->row);
-	return segment_sequences(v->segments[s->part]->segment)[s->row];
+	return segment_sequence(v->segments[s->part]->segment, s->row);
 }
 
 static int by_id(const void *a, const void *b)

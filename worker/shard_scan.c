@@ -19,7 +19,7 @@ struct source {
 	uint32_t at, end;
 	uint32_t part, first; /* number in the view; for a chunk its first row */
 	const uint64_t *ids;
-	const uint32_t *perm;  /* of a segment */
+	struct packed perm;    /* of a segment */
 	const uint16_t *order; /* of a chunk */
 };
 
@@ -36,7 +36,7 @@ struct scan {
 	uint64_t last;  /* given last */
 };
 
-static uint32_t source_row(const struct source *s, uint32_t i) { return s->perm ? s->perm[i] : s->order[i]; }
+static uint32_t source_row(const struct source *s, uint32_t i) { return s->perm.bytes ? (uint32_t)packed_at(&s->perm, i) : s->order[i]; }
 
 static uint64_t source_id(const struct source *s, uint32_t i) { return s->ids[source_row(s, i)]; }
 
@@ -162,12 +162,12 @@ static bool top_view(const struct scan *s, struct item_view *ret)
 	const struct source *top = &s->heap[0];
 	uint32_t row = source_row(top, top->at);
 
-	if (top->perm) {
+	if (top->perm.bytes) {
 		const struct live_segment *live = s->snap->view->segments[top->part];
 		if (!snapshot_sees(s->snap, livemap_dead_at(&live->live, row))) return false;
 		struct segment_bytes key = segment_key(live->segment, row), payload = segment_payload(live->segment, row);
 		struct rows rows = segment_rows(live->segment);
-		*ret = (struct item_view){top->id, segment_sequences(live->segment)[row], rows_row(&rows, row), {key.bytes, key.size}, {payload.bytes, payload.size}};
+		*ret = (struct item_view){top->id, segment_sequence(live->segment, row), rows_row(&rows, row), {key.bytes, key.size}, {payload.bytes, payload.size}};
 		return true;
 	}
 	const struct memtable *m = s->snap->view->memtables[top->part]->table;

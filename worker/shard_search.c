@@ -192,7 +192,7 @@ bool snapshot_get(const struct snapshot *snap, uint64_t id, struct item_view *re
 		if (found < 0 || !snapshot_sees(snap, livemap_dead_at(&v->segments[i]->live, row))) continue;
 		struct segment_bytes key = segment_key(s, row), payload = segment_payload(s, row);
 		struct rows rows = segment_rows(s);
-		*ret = (struct item_view){id, segment_sequences(s)[row], rows_row(&rows, row), {key.bytes, key.size}, {payload.bytes, payload.size}};
+		*ret = (struct item_view){id, segment_sequence(s, row), rows_row(&rows, row), {key.bytes, key.size}, {payload.bytes, payload.size}};
 		return true;
 	}
 	return false;

@@ -81,12 +81,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	struct forest_node *node = take(&input, &size, f.nodes * sizeof(*node));
 	uint32_t *dir_of = take(&input, &size, f.nodes * sizeof(*dir_of));
 	int8_t *dir = take(&input, &size, (size_t)f.dirs * f.dir_size);
-	uint32_t *order = take(&input, &size, (size_t)f.trees * f.n * sizeof(*order));
+	f.renumbered = number[11] & 1 && f.trees > 0;
+	f.order.width = packed_row_width(f.n);
+	uint8_t *order = take(&input, &size, (size_t)packed_size((uint64_t)(f.trees - f.renumbered) * f.n, f.order.width));
 	f.roots = roots;
 	f.node = node;
 	f.dir_of = dir_of;
 	f.dir = dir;
-	f.order = order;
+	f.order.bytes = order;
 	if (forest_check(&f, (enum metric)number[0], number[1]) && f.trees) {
 		data_init(&data, (enum metric)number[0], number[1], f.n, number[8]);
 		search(&f, &data.rows);

@@ -1,5 +1,5 @@
-/* forest_view_fuzz.h - a forest as bytes, for the fuzz target and the maker of its corpus: eleven u32 (metric, dim, n, trees,
- * nodes, dirs, dir_size, dot_max_norm2, seed of the rows, low, scale), then the arrays in the order of forest_view: roots, node,
+/* forest_view_fuzz.h - a forest as bytes, for the fuzz target and the maker of its corpus: twelve u32 (metric, dim, n, trees,
+ * nodes, dirs, dir_size, dot_max_norm2, seed of the rows, low, scale, renumbered), then the arrays in the order of forest_view: roots, node,
  * dir_of, dir, order. */
 #ifndef FUZZ_FOREST_VIEW_H
 #define FUZZ_FOREST_VIEW_H
@@ -7,7 +7,7 @@
 #include "common/prng.h"
 #include "worker/engine/forest.h"
 
-enum { VIEW_NUMBERS = 11, VIEW_HEADER = 4 * VIEW_NUMBERS };
+enum { VIEW_NUMBERS = 12, VIEW_HEADER = 4 * VIEW_NUMBERS };
 
 /* Rows that follow from the seed; memory for n x stride bytes. */
 static inline void view_rows(enum metric m, uint32_t dim, uint32_t n, uint64_t seed, uint8_t *ret)

@@ -8,7 +8,7 @@
 #include "common/cursor.h"
 #include "tests/fuzz/forest_view_fuzz.h"
 
-static void seed_write(const char *folder, const char *name, enum metric m, uint32_t dim, uint32_t n, uint32_t trees)
+static void seed_write(const char *folder, const char *name, enum metric m, uint32_t dim, uint32_t n, uint32_t trees, bool renumber)
 {
 	struct rows rows = {.metric = m, .dim = dim, .n = n, .stride = rows_stride(m, dim)};
 	struct forest_params params = {trees, 1};
@@ -30,11 +30,15 @@ static void seed_write(const char *folder, const char *name, enum metric m, uint
 	require(quant_fit(&rows, &quant) == STATUS_OK);
 	if (coded) quant_encode_rows(&quant, &rows, runner_inline(), coded);
 	require(forest_build(&rows, &codes, &quant, &params, runner_inline(), NULL, NULL, &forest) == STATUS_OK);
+	uint32_t *new_of_old = calloc(n + 1, sizeof(*new_of_old));
+	require(new_of_old);
+	if (renumber) forest_renumber(forest, new_of_old);
 	struct forest_view f = forest_as_view(forest);
 	uint32_t number[VIEW_NUMBERS] = {m, dim, n, f.trees, f.nodes, f.dirs, f.dir_size, 0, n};
 	const float shown[2] = {(float)quant.low, (float)quant.scale};
 	memcpy(&number[7], &f.dot_max_norm2, sizeof(float));
 	memcpy(&number[9], shown, sizeof(shown));
+	number[11] = f.renumbered;
 	for (int i = 0; i < VIEW_NUMBERS; i++) store_u32(header + 4 * i, number[i]);
 	snprintf(path, sizeof(path), "%s/forest_view/%s", folder, name);
 	FILE *file = fopen(path, "wb");
@@ -47,9 +51,10 @@ static void seed_write(const char *folder, const char *name, enum metric m, uint
 	fwrite(f.node, sizeof(*f.node), f.nodes, file);
 	fwrite(f.dir_of, sizeof(*f.dir_of), f.nodes, file);
 	fwrite(f.dir, f.dir_size + !f.dir_size, f.dirs, file);
-	fwrite(f.order, sizeof(*f.order), (size_t)f.trees * n, file);
+	fwrite(f.order.bytes, 1, (size_t)packed_size((uint64_t)(f.trees - f.renumbered) * n, f.order.width), file);
 	require(!ferror(file) && fclose(file) == 0);
 	forest_free(&forest);
+	free(new_of_old);
 	free(coded);
 	quant_release(&quant);
 	free(base);
@@ -62,12 +67,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: make_forest_corpus tests/fuzz/corpus\n");
 		return 2;
 	}
-	seed_write(argv[1], "angular", METRIC_ANGULAR, 4, 150, 2);
-	seed_write(argv[1], "euclidean", METRIC_EUCLIDEAN, 3, 200, 1);
-	seed_write(argv[1], "manhattan", METRIC_MANHATTAN, 2, 65, 3);
-	seed_write(argv[1], "hamming", METRIC_HAMMING, 20, 170, 2);
-	seed_write(argv[1], "dot", METRIC_DOT, 5, 130, 2);
-	seed_write(argv[1], "leaf", METRIC_DOT, 1, 1, 1);
-	seed_write(argv[1], "empty", METRIC_EUCLIDEAN, 1, 0, 4);
+	seed_write(argv[1], "angular", METRIC_ANGULAR, 4, 150, 2, true);
+	seed_write(argv[1], "euclidean", METRIC_EUCLIDEAN, 3, 200, 1, false);
+	seed_write(argv[1], "manhattan", METRIC_MANHATTAN, 2, 65, 3, false);
+	seed_write(argv[1], "hamming", METRIC_HAMMING, 20, 170, 2, true);
+	seed_write(argv[1], "dot", METRIC_DOT, 5, 130, 2, false);
+	seed_write(argv[1], "leaf", METRIC_DOT, 1, 1, 1, true);
+	seed_write(argv[1], "empty", METRIC_EUCLIDEAN, 1, 0, 4, false);
 	return 0;
 }

@@ -22,6 +22,8 @@ static uint8_t *compact_expand(const uint8_t *input, size_t n, size_t *ret_size)
 	h.dirs = load_u32(input + 80);
 	h.dir_size = load_u32(input + 84);
 	h.stride = load_u32(input + 88);
+	h.first_sequence = load_u64(input + 104);
+	h.last_sequence = load_u64(input + 112);
 	h.tombstones = load_u64(input + 128);
 	h.edges = load_u32(input + 160);
 	h.efforts = load_u32(input + 164);
@@ -59,10 +61,11 @@ static void segment_look(const struct segment *s, struct forest_scratch *scratch
 	struct hit hits[8];
 
 	look_at(t, tombstones * sizeof *t);
-	look_at(segment_sequences(s), rows.n * 8);
+	struct packed by_id = segment_by_id(s);
 	for (uint32_t i = 0; i < rows.n; i++) {
 		struct segment_bytes payload = segment_payload(s, i), key = segment_key(s, i);
-		require(segment_find(s, rows.ids[i]) == (int64_t)i);
+		require(segment_find(s, rows.ids[i]) == (int64_t)i && packed_at(&by_id, i) < rows.n);
+		require(segment_sequence(s, i) >= segment_info(s)->first_sequence && segment_sequence(s, i) <= segment_info(s)->last_sequence);
 		look_at(payload.bytes, payload.size);
 		look_at(key.bytes, key.size);
 		look_at(rows_row(&rows, i), rows.stride);

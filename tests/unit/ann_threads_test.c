@@ -25,11 +25,11 @@ static void same_ann(const struct ann_view *a, const struct ann_view *b)
 	assert_int_equal(a->graph.n, b->graph.n);
 	assert_int_equal(a->graph.edges, b->graph.edges);
 	assert_memory_equal(a->graph.first, b->graph.first, ((size_t)a->graph.n + 1) * 4);
-	assert_memory_equal(a->graph.to, b->graph.to, (size_t)a->graph.edges * 4);
+	assert_memory_equal(a->graph.to.bytes, b->graph.to.bytes, (size_t)packed_size(a->graph.edges, a->graph.to.width));
 	assert_memory_equal(a->codes.base, b->codes.base, (size_t)a->graph.n * a->codes.stride);
 	assert_int_equal(a->tune.count, b->tune.count);
 	assert_memory_equal(a->tune.efforts, b->tune.efforts, a->tune.count * sizeof(*a->tune.efforts));
-	assert_memory_equal(a->forest.order, b->forest.order, (size_t)a->forest.trees * a->forest.n * 4);
+	assert_memory_equal(a->forest.order.bytes, b->forest.order.bytes, (size_t)(a->forest.trees - 1) * a->forest.n * a->forest.order.width);
 }
 
 static void any_number_of_threads_builds_the_same_bytes(void **state)

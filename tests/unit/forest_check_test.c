@@ -11,7 +11,7 @@
 enum { ROWS = 400, DIM = 6, TREES = 2 };
 
 /* A forest whose arrays the test may change. */
-struct changeable { struct block block; struct forest *forest; struct forest_view view; struct forest_node *node; uint32_t *roots, *dir_of, *order; };
+struct changeable { struct block block; struct forest *forest; struct forest_view view; struct forest_node *node; uint32_t *roots, *dir_of; uint8_t *order; };
 
 static void changeable_init(struct changeable *c, enum metric m)
 {
@@ -22,7 +22,7 @@ static void changeable_init(struct changeable *c, enum metric m)
 	c->node = (struct forest_node *)(uintptr_t)c->view.node;
 	c->roots = (uint32_t *)(uintptr_t)c->view.roots;
 	c->dir_of = (uint32_t *)(uintptr_t)c->view.dir_of;
-	c->order = (uint32_t *)(uintptr_t)c->view.order;
+	c->order = (uint8_t *)(uintptr_t)c->view.order.bytes;
 }
 
 static void changeable_release(struct changeable *c)
@@ -88,12 +88,12 @@ static void a_wrong_root_row_or_direction_is_refused(void **state)
 	}
 	c.roots[0] = root;
 	for (uint32_t i = 0; i < TREES * ROWS; i += 7) {
-		uint32_t kept = c.order[i];
+		uint32_t kept = forest_row(&c.view, i / ROWS, i % ROWS);
 		for (size_t j = 0; j < NUMBERS; j++) {
-			c.order[i] = numbers[j];
-			if (numbers[j] != kept) expect_refused(&c);
+			packed_put(c.order, c.view.order.width, i, numbers[j]);
+			if (numbers[j] % (1 << 8 * c.view.order.width) != kept) expect_refused(&c);
 		}
-		c.order[i] = kept;
+		packed_put(c.order, c.view.order.width, i, kept);
 	}
 	for (uint32_t i = 0; i < c.view.nodes; i++) {
 		if (c.node[i].count) continue;

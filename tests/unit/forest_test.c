@@ -67,7 +67,7 @@ static void plain_search(const struct forest_view *f, const struct rows *rows, c
 		const struct forest_node *node = &f->node[list[best].node];
 		if (node->count) {
 			for (uint32_t i = 0; i < node->count; i++) {
-				uint32_t row = f->order[(size_t)list[best].tree * f->n + node->at + i];
+				uint32_t row = forest_row(f, list[best].tree, node->at + i);
 				if (met[row]) continue;
 				met[row] = true;
 				if (!rows_live(rows, row)) continue;
@@ -112,7 +112,8 @@ static void same_forest(const struct forest *a, const struct forest *b)
 	assert_int_equal(x.dirs, y.dirs);
 	assert_memory_equal(x.node, y.node, x.nodes * sizeof(*x.node));
 	assert_memory_equal(x.dir_of, y.dir_of, x.nodes * sizeof(*x.dir_of));
-	assert_memory_equal(x.order, y.order, (size_t)x.trees * x.n * sizeof(*x.order));
+	assert_int_equal(x.order.width, y.order.width);
+	assert_memory_equal(x.order.bytes, y.order.bytes, (size_t)packed_size((uint64_t)x.trees * x.n, x.order.width));
 	if (x.dirs) assert_memory_equal(x.dir, y.dir, (size_t)x.dirs * x.dir_size);
 }
 
@@ -145,8 +146,8 @@ static void another_seed_builds_another_forest(void **state)
 	fill_clusters(&b, 7, 3, 0);
 	struct forest *f = forest_of(&b, 2, 1, runner_inline()), *g = forest_of(&b, 2, 2, runner_inline());
 	struct forest_view x = forest_as_view(f), y = forest_as_view(g);
-	assert_memory_not_equal(x.order, y.order, 500 * sizeof(*x.order));
-	assert_memory_not_equal(x.order, x.order + 500, 500 * sizeof(*x.order)); /* and one tree is not the other */
+	assert_memory_not_equal(x.order.bytes, y.order.bytes, 500 * x.order.width);
+	assert_memory_not_equal(x.order.bytes, x.order.bytes + 500 * x.order.width, 500 * x.order.width); /* and one tree is not the other */
 	forest_free(&f);
 	forest_free(&g);
 	block_free(&b);
@@ -506,11 +507,12 @@ static void renumbered_rows_stand_in_the_order_of_the_first_tree(void **state)
 	fill_clusters(&b, 3, 9, 0);
 	struct forest *f = forest_of(&b, 3, 2, runner_inline());
 	struct forest_view v = forest_as_view(f);
-	uint32_t old_first = v.order[0], old_second_tree = v.order[600];
+	uint32_t old[3 * 600];
+	for (uint32_t i = 0; i < 3 * 600; i++) old[i] = forest_row(&v, i / 600, i % 600);
 	forest_renumber(f, new_of_old);
-	for (uint32_t i = 0; i < 600; i++) assert_int_equal(v.order[i], i);
-	assert_int_equal(new_of_old[old_first], 0);
-	assert_int_equal(v.order[600], new_of_old[old_second_tree]);
+	v = forest_as_view(f);
+	for (uint32_t i = 0; i < 600; i++) assert_int_equal(new_of_old[old[i]], i);
+	for (uint32_t i = 0; i < 3 * 600; i++) assert_int_equal(forest_row(&v, i / 600, i % 600), new_of_old[old[i]]);
 	assert_true(forest_check(&v, METRIC_MANHATTAN, 6));
 	forest_free(&f);
 	block_free(&b);

@@ -50,10 +50,9 @@ static void first_and_count(const struct forest_view *f, uint32_t node, uint32_t
 /* Everyone that shares the highest small enough node with `row` in tree t. */
 static void plain_group(const struct forest_view *f, uint32_t t, uint32_t row, uint32_t *first, uint32_t *count)
 {
-	const uint32_t *order = f->order + (size_t)t * f->n;
 	uint32_t node = f->roots[t], place = 0;
 
-	while (order[place] != row) place++;
+	while (forest_row(f, t, place) != row) place++;
 	for (;;) {
 		first_and_count(f, node, first, count);
 		if (*count <= KNN_GROUP_MAX) return;
@@ -84,7 +83,7 @@ static void neighbours_are_the_nearest_of_all_that_share_a_group(void **state)
 					uint32_t first, count, apart;
 					plain_group(f, t, row, &first, &count);
 					for (uint32_t i = first; i < first + count; i++) {
-						uint32_t other = f->order[(size_t)t * ROWS + i];
+						uint32_t other = forest_row(f, t, i);
 						quant_apart(&a.view.codes, a.view.codes.base + (size_t)row * a.view.codes.stride, &other, 1, &apart);
 						if (other != row) plain[n++] = knn_key_of(apart, other);
 					}
@@ -114,7 +113,7 @@ static void a_forest_of_one_tree_keeps_one_and_has_a_good_graph(void **state)
 	assert_int_equal(one.view.forest.trees, 1);
 	assert_int_equal(eight.view.forest.trees, GRAPH_TREES_LEAST);
 	assert_int_equal(one.view.graph.edges, eight.view.graph.edges);
-	assert_memory_equal(one.view.graph.to, eight.view.graph.to, (size_t)one.view.graph.edges * 4);
+	assert_memory_equal(one.view.graph.to.bytes, eight.view.graph.to.bytes, (size_t)packed_size(one.view.graph.edges, one.view.graph.to.width));
 	ann_block_free(&one);
 	ann_block_free(&eight);
 }
@@ -132,8 +131,8 @@ static void degrees_are_bounded_and_no_edge_leads_home_or_twice(void **state)
 		uint32_t degree = g->first[r + 1] - g->first[r];
 		past += degree > GRAPH_DEGREE_MAX ? degree - GRAPH_DEGREE_MAX : 0;
 		for (uint32_t i = g->first[r]; i < g->first[r + 1]; i++) {
-			assert_int_not_equal(g->to[i], r);
-			for (uint32_t j = g->first[r]; j < i; j++) assert_int_not_equal(g->to[i], g->to[j]);
+			assert_int_not_equal(graph_edge(g, i), r);
+			for (uint32_t j = g->first[r]; j < i; j++) assert_int_not_equal(graph_edge(g, i), graph_edge(g, j));
 		}
 	}
 	assert_true(past <= ROWS / 20);
@@ -290,9 +289,9 @@ static size_t plain_search(const struct graph_space *s, const struct query *quer
 			seen[i].expanded = true;
 			expanded++;
 			for (uint32_t e = s->graph.first[seen[i].row]; e < s->graph.first[seen[i].row + 1]; e++) {
-				if (met[s->graph.to[e]]) continue;
-				met[s->graph.to[e]] = 1;
-				todo[n++] = s->graph.to[e];
+				if (met[graph_edge(&s->graph, e)]) continue;
+				met[graph_edge(&s->graph, e)] = 1;
+				todo[n++] = graph_edge(&s->graph, e);
 			}
 		}
 	} while (expanded > 0);
@@ -417,8 +416,9 @@ static void a_stopped_search_says_so_and_keeps_what_it_has(void **state)
 
 static void numbers_out_of_range_and_rows_out_of_reach_are_refused(void **state)
 {
-	uint32_t first[] = {0, 1, 2, 3}, to[] = {1, 2, 0};
-	struct graph_view g = {3, 3, first, to};
+	uint32_t first[] = {0, 1, 2, 3};
+	uint8_t to[3 + PACKED_SPARE] = {1, 2, 0};
+	struct graph_view g = {3, 3, first, {to, 1}};
 
 	assert_int_equal(graph_verify(&g), STATUS_OK);
 	to[1] = 3;

@@ -85,18 +85,19 @@ static void same_rows(const struct segment *segment, struct some_rows *s)
 	assert_true((uintptr_t)rows.base % 64 == 0 && !rows.dead_at);
 	assert_memory_equal(rows.base, s->base, s->n * s->stride);
 	assert_memory_equal(rows.ids, s->ids, s->n * 8);
-	assert_memory_equal(segment_sequences(segment), s->sequences, s->n * 8);
 	bool has_norms = s->n && (s->identity.metric == METRIC_ANGULAR || s->identity.metric == METRIC_DOT);
 	assert_int_equal(rows.norm2 != NULL, has_norms);
 	for (uint32_t i = 0; i < s->n; i++) {
 		if (has_norms) assert_true(rows.norm2[i] == vec_norm2(rows.metric, rows_row(&rows, i), rows.dim));
 		assert_int_equal(segment_find(segment, s->ids[i]), i);
+		assert_true(segment_sequence(segment, i) == s->sequences[i]);
 		bytes_equal(segment_payload(segment, i), some_payload(s, i));
 		bytes_equal(segment_key(segment, i), some_key(s, i));
 	}
 	assert_int_equal(segment_find(segment, 3), -1);
 	assert_int_equal(segment_find(segment, UINT64_MAX - 1), -1);
-	for (uint32_t i = 1; i < s->n; i++) assert_true(rows.ids[segment_by_id(segment)[i - 1]] < rows.ids[segment_by_id(segment)[i]]);
+	struct packed by_id = segment_by_id(segment);
+	for (uint32_t i = 1; i < s->n; i++) assert_true(rows.ids[packed_at(&by_id, i - 1)] < rows.ids[packed_at(&by_id, i)]);
 }
 
 static void same_forest(const struct segment *segment, const struct some_rows *s)
@@ -112,7 +113,7 @@ static void same_forest(const struct segment *segment, const struct some_rows *s
 	assert_memory_equal(a.roots, b.roots, a.trees * 4);
 	assert_memory_equal(a.node, b.node, a.nodes * sizeof *a.node);
 	assert_memory_equal(a.dir_of, b.dir_of, a.nodes * 4);
-	assert_memory_equal(a.order, b.order, (size_t)a.trees * a.n * 4);
+	for (uint32_t i = 0; i < a.trees * a.n; i++) assert_int_equal(forest_row(&a, i / a.n, i % a.n), forest_row(&b, i / a.n, i % a.n));
 	if (a.dirs) assert_memory_equal(a.dir, b.dir, (size_t)a.dirs * a.dir_size);
 }
 
@@ -365,10 +366,9 @@ static void sections_that_make_no_sense_are_refused_behind_a_good_checksum(void 
 	float nan = NAN;
 
 	patch_begin(&p);
-	section_is_refused(&p, SECTION_PERM, 8, &n, 4);
+	section_is_refused(&p, SECTION_PERM, 8, &n, 1);
 	section_is_refused(&p, SECTION_PERM, 0, zeros, 8);
-	section_is_refused(&p, SECTION_SEQS, 8, &low, 8);
-	section_is_refused(&p, SECTION_SEQS, 8, &high, 8);
+	section_is_refused(&p, SECTION_SEQS, 8, &high, 2);
 	section_is_refused(&p, SECTION_TOMBSTONES, 0, &high, 8);
 	section_is_refused(&p, SECTION_TOMBSTONES, 8, &high, 8);
 	section_is_refused(&p, SECTION_PAYLOAD, 0, &high, 8);
@@ -405,7 +405,8 @@ static void codes_and_a_graph_come_back_and_lead_to_every_row(void **state)
 	assert_int_equal(a.graph.n, GRAPH_ROWS_MIN);
 	assert_int_equal(a.graph.edges, b.graph.edges);
 	assert_memory_equal(a.graph.first, b.graph.first, (n + 1) * 4);
-	assert_memory_equal(a.graph.to, b.graph.to, (size_t)b.graph.edges * 4);
+	assert_int_equal(a.graph.to.width, 2); /* bytes of a row number below GRAPH_ROWS_MIN */
+	assert_memory_equal(a.graph.to.bytes, b.graph.to.bytes, (size_t)b.graph.edges * 2);
 	assert_memory_equal(a.codes.base, b.codes.base, (size_t)n * b.codes.stride);
 	assert_memory_equal(a.tune.efforts, efforts, sizeof(efforts));
 	assert_true(a.forest.quant.low == b.forest.quant.low && a.forest.quant.scale == b.forest.quant.scale);
@@ -424,12 +425,26 @@ static void codes_and_a_graph_come_back_and_lead_to_every_row(void **state)
 	header_is_refused(&p, 168, 2, STATUS_CORRUPT, "counts"); /* shifts that are not there */
 	header_is_refused(&p, 164, TUNE_EFFORTS_MAX + 1, STATUS_CORRUPT, "efforts");
 	/* A row that nothing leads to: whoever led to it leads elsewhere now. */
-	uint32_t *to = malloc((size_t)b.graph.edges * 4);
+	uint8_t *to = malloc((size_t)b.graph.edges * 2);
 	assert_non_null(to);
-	for (uint32_t i = 0; i < b.graph.edges; i++) to[i] = b.graph.to[i] == n - 1 ? 0 : b.graph.to[i];
-	patched_is_refused(&p, p.header.place[SECTION_EDGES].offset, to, (size_t)b.graph.edges * 4, STATUS_CORRUPT, "graph");
+	for (uint32_t i = 0; i < b.graph.edges; i++) packed_put(to, 2, i, graph_edge(&b.graph, i) == n - 1 ? 0 : graph_edge(&b.graph, i));
+	patched_is_refused(&p, p.header.place[SECTION_EDGES].offset, to, (size_t)b.graph.edges * 2, STATUS_CORRUPT, "graph");
 	free(to);
 	patch_end(&p);
+}
+
+/* However far apart they are. */
+static void sequences_come_back_at_every_width(void **state)
+{
+	for (uint32_t bits = 0; bits < 64; bits += 7) {
+		struct some_rows *s = some_rows_new(METRIC_EUCLIDEAN, 3, 70, 1, 5);
+		s->sequences[13] = 50 + ((uint64_t)1 << bits);
+		struct manifest_segment entry = written(s);
+		struct segment *segment = opened(s, &entry);
+		for (uint32_t i = 0; i < s->n; i++) assert_true(segment_sequence(segment, i) == s->sequences[i]);
+		segment_close(&segment);
+		some_rows_free(&s);
+	}
 }
 
 static void the_shifts_of_codes_come_back(void **state)
@@ -468,8 +483,8 @@ static void two_rows_of_one_id_are_refused(void **state)
 	struct patch p;
 
 	patch_begin(&p);
-	uint32_t first = load_u32(p.file.at + p.header.place[SECTION_PERM].offset);
-	uint32_t second = load_u32(p.file.at + p.header.place[SECTION_PERM].offset + 4);
+	const struct packed by_id = {p.file.at + p.header.place[SECTION_PERM].offset, packed_row_width(p.header.n)};
+	uint32_t first = (uint32_t)packed_at(&by_id, 0), second = (uint32_t)packed_at(&by_id, 1);
 	patched_is_refused(&p, p.header.place[SECTION_IDS].offset + second * 8, &p.s->ids[first], 8, STATUS_CORRUPT, "distinct ids");
 	patch_end(&p);
 }
@@ -504,7 +519,8 @@ int main(void)
 		CLAIM(header_fields_out_of_range_are_refused_behind_a_good_checksum),
 		CLAIM(sections_that_make_no_sense_are_refused_behind_a_good_checksum),
 		CLAIM(codes_and_a_graph_come_back_and_lead_to_every_row),
-		CLAIM(the_shifts_of_codes_come_back),
+		cmocka_unit_test(sequences_come_back_at_every_width),
+		cmocka_unit_test(the_shifts_of_codes_come_back),
 		CLAIM(two_rows_of_one_id_are_refused),
 		CLAIM(a_sweep_takes_strays_and_leaves_what_is_live),
 	};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "common/cursor.h"
 #include "worker/engine/grow.h"
 
@@ -14,7 +15,9 @@ struct forest {
 	struct forest_node *node;
 	uint32_t *dir_of;
 	int8_t *dir;
-	uint32_t *order;
+	uint8_t *order; /* packed */
+	uint32_t order_width;
+	bool renumbered;
 	float dot_max_norm2;
 	struct quant quant;
 };
@@ -88,7 +91,50 @@ static enum status join(struct forest *f, const struct growth *g)
 	return STATUS_OK;
 }
 
+/* What a growth found of the order of its trees. */
+static void pack_order(struct forest *f, uint32_t first_tree, uint32_t trees, const uint32_t *order)
+{
+	size_t from = (size_t)first_tree * f->n, count = (size_t)trees * f->n;
+
+	for (size_t i = 0; i < count; i++) packed_put(f->order, f->order_width, from + i, order[i]);
+}
+
 /* ---- the life of a forest ---- */
+
+/* The arrays whose sizes are known: orders, roots. */
+static enum status order_room(struct forest *f)
+{
+	size_t places;
+
+	f->order_width = packed_row_width(f->n);
+	if (!size_mul(f->n, f->trees, &places) || !size_mul(places, f->order_width, &places)) return STATUS_NO_MEMORY;
+	f->roots = calloc(f->trees ? f->trees : 1, sizeof(*f->roots));
+	f->order = malloc(places + PACKED_SPARE);
+	if (!f->roots || !f->order) return STATUS_NO_MEMORY;
+	memset(f->order + places, 0, PACKED_SPARE);
+	return STATUS_OK;
+}
+
+static enum status grow_all(struct forest *f, const struct build *build, struct runner *runner)
+{
+	uint32_t at_once = growth_trees(f->n, f->trees, runner->threads);
+	uint32_t *order = NULL;
+	enum status status = STATUS_OK;
+	size_t size;
+
+	if (size_mul((size_t)at_once * sizeof(*order), f->n, &size)) order = malloc(size ? size : 1);
+	if (!order) return STATUS_NO_MEMORY;
+	for (uint32_t t = 0; t < f->trees && status == STATUS_OK; t += at_once) {
+		struct growth growth;
+		if (at_once > f->trees - t) at_once = f->trees - t;
+		status = growth_run(&growth, build, runner, t, at_once, order);
+		if (status == STATUS_OK) status = join(f, &growth);
+		if (status == STATUS_OK) pack_order(f, t, at_once, order);
+		growth_release(&growth);
+	}
+	free(order);
+	return status;
+}
 
 enum status forest_build(const struct rows *rows, const struct codes *codes, const struct quant *quant,
 	const struct forest_params *params, struct runner *runner, _Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret)
@@ -96,7 +142,6 @@ enum status forest_build(const struct rows *rows, const struct codes *codes, con
 	struct build build = {.seed = params->seed, .progress = progress, .pulse = pulse};
 	struct forest *f = calloc(1, sizeof(*f));
 	enum status status = STATUS_NO_MEMORY;
-	size_t places;
 
 	if (!f) return STATUS_NO_MEMORY;
 	if (split_space_init(&build.space, rows, codes, quant) != STATUS_OK) goto out;
@@ -104,20 +149,9 @@ enum status forest_build(const struct rows *rows, const struct codes *codes, con
 	f->trees = rows->n ? params->trees : 0;
 	f->dir_size = build.space.dir_size;
 	f->dot_max_norm2 = build.space.longest;
-	if (!size_mul(f->n, f->trees, &places) || !size_mul(places, sizeof(uint32_t), &places)) goto out;
-	f->roots = calloc(f->trees ? f->trees : 1, sizeof(*f->roots));
-	f->order = malloc(places ? places : 1);
-	if (!f->roots || !f->order || quant_copy(quant, rows->dim, &f->quant) != STATUS_OK) goto out;
-
-	status = STATUS_OK;
-	uint32_t at_once = growth_trees(f->n, f->trees, runner->threads);
-	for (uint32_t t = 0; t < f->trees && status == STATUS_OK; t += at_once) {
-		struct growth growth;
-		if (at_once > f->trees - t) at_once = f->trees - t;
-		status = growth_run(&growth, &build, runner, t, at_once, f->order + (size_t)t * f->n);
-		if (status == STATUS_OK) status = join(f, &growth);
-		growth_release(&growth);
-	}
+	status = order_room(f);
+	if (status == STATUS_OK) status = quant_copy(quant, rows->dim, &f->quant);
+	if (status == STATUS_OK) status = grow_all(f, &build, runner);
 out:
 	split_space_release(&build.space);
 	if (status == STATUS_OK)
@@ -145,19 +179,25 @@ void forest_free(struct forest **forest)
 struct forest_view forest_as_view(const struct forest *f)
 {
 	return (struct forest_view){.n = f->n, .trees = f->trees, .nodes = f->nodes, .dirs = f->dirs, .roots = f->roots, .node = f->node,
-		.dir_of = f->dir_of, .dir = f->dir, .dir_size = f->dir_size, .order = f->order, .dot_max_norm2 = f->dot_max_norm2, .quant = f->quant};
+		.dir_of = f->dir_of, .dir = f->dir, .dir_size = f->dir_size, .order = {f->order, f->order_width}, .renumbered = f->renumbered, .dot_max_norm2 = f->dot_max_norm2, .quant = f->quant};
 }
 
 void forest_renumber(struct forest *f, uint32_t *ret_new_of_old)
 {
-	size_t places = (size_t)f->n * f->trees;
+	size_t rest;
 
 	if (!f->trees) {
 		for (uint32_t i = 0; i < f->n; i++) ret_new_of_old[i] = i;
 		return;
 	}
-	for (uint32_t i = 0; i < f->n; i++) ret_new_of_old[f->order[i]] = i;
-	for (size_t i = 0; i < places; i++) f->order[i] = ret_new_of_old[f->order[i]];
+	require(!f->renumbered);
+	const struct packed order = {f->order, f->order_width};
+	for (uint32_t i = 0; i < f->n; i++) ret_new_of_old[packed_at(&order, i)] = i;
+	/* Each number is put before those not yet read, with those of tree 0 gone. */
+	rest = (size_t)f->n * (f->trees - 1);
+	for (size_t i = 0; i < rest; i++) packed_put(f->order, f->order_width, i, ret_new_of_old[packed_at(&order, f->n + i)]);
+	memset(f->order + rest * f->order_width, 0, PACKED_SPARE);
+	f->renumbered = true;
 }
 
 void forest_keep(struct forest *f, uint32_t trees)

@@ -9,10 +9,11 @@
  * a split worse than 90/10 is replaced by a cut at the median of the projections, identical rows are halved, so depth is bounded;
  * hamming picks the most balanced of a few sampled bits.
  *
- * The forest of a segment is four flat arrays, written to the segment and mapped back as they are (little-endian). */
+ * The forest of a segment is five flat arrays, written to the segment and mapped back as they are (little-endian). */
 #ifndef ENGINE_FOREST_H
 #define ENGINE_FOREST_H
 
+#include "worker/engine/packed.h"
 #include "worker/engine/quant.h"
 
 enum { FOREST_LEAF_MAX = 64 };
@@ -36,10 +37,18 @@ struct forest_view {
 	const uint32_t *dir_of;
 	const int8_t *dir;               /* [dirs x dir_size]; dot: then the further component, a float */
 	uint32_t dir_size;               /* forest_dir_size() */
-	const uint32_t *order;           /* [trees x n] row numbers in leaf order, tree by tree */
+	struct packed order;             /* row numbers in leaf order, n of each tree, tree by tree */
+	bool renumbered;                 /* tree 0's are 0, 1, 2, ..., and left out */
 	float dot_max_norm2;             /* dot: the largest norm2, for the further component sqrt(max - norm2) */
 	struct quant quant;              /* of the codes that the planes divide */
 };
+
+/* The row at a place of a tree's order. */
+static inline uint32_t forest_row(const struct forest_view *f, uint32_t tree, uint32_t place)
+{
+	if (f->renumbered && tree == 0) return place;
+	return (uint32_t)packed_at(&f->order, (size_t)(tree - f->renumbered) * f->n + place);
+}
 
 /* Bytes of a direction: one for each component, for dot then a float for the further one, rounded up to 64; 0 for hamming. */
 static inline uint32_t forest_dir_size(enum metric m, uint32_t dim) { return quant_stride(m, m == METRIC_DOT ? dim + (uint32_t)sizeof(float) : dim); }
@@ -51,13 +60,13 @@ struct forest; /* a built forest in memory */
 /* Build over rows and their codes by this quant (copied), in the same order (liveness is ignored: pass only rows to keep). Of the rows themselves only the bits of hamming
  * are read, and the norms of dot. Trees and the upper splits of each run on the runner.
  * `progress` (may be NULL) counts up to trees * n. Stopped by the pulse, which several threads may ask at once: STATUS_CANCELLED.
- * n may be 0 (no nodes). Memory: 4 bytes x n x trees, the directions twice, and 8 bytes x n (dot: 12) for each tree that grows at the
- * same time (one, where n is large). */
+ * n may be 0 (no nodes). Memory: a packed row number x n x trees, the directions twice, and 12 bytes x n (dot: 16) for each tree that grows
+ * at the same time (one, where n is large). */
 MUST_CHECK enum status forest_build(const struct rows *rows, const struct codes *codes, const struct quant *quant,
 	const struct forest_params *params, struct runner *runner, _Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret);
 void forest_free(struct forest **f);
 struct forest_view forest_as_view(const struct forest *f);
-/* Renumber the rows so that tree 0's order becomes 0, 1, 2, ...; ret_new_of_old[n] tells how (the caller then moves the rows). */
+/* Renumber the rows so that tree 0's order becomes 0, 1, 2, ..., once; ret_new_of_old[n] tells how (the caller then moves the rows). */
 void forest_renumber(struct forest *f, uint32_t *ret_new_of_old);
 
 /* Keep the first `trees` trees, at most as many as there are. */

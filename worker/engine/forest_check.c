@@ -49,14 +49,12 @@ static bool check_tree(const struct forest_view *f, enum metric metric, uint32_t
 
 static bool check_order(const struct forest_view *f, uint32_t tree, uint64_t *seen)
 {
-	const uint32_t *order = f->order + (size_t)tree * f->n;
-
 #ifndef GROVE_PLANT_FOREST_VIEW /* for the fuzzer's own test: without this check a search reads rows that are not there */
 	for (uint32_t i = 0; i < f->n; i++)
-		if (order[i] >= f->n) return false;
+		if (forest_row(f, tree, i) >= f->n) return false;
 #endif
 	for (uint32_t i = 0; i < f->n; i++)
-		if (!mark(seen, order[i])) return false;
+		if (!mark(seen, forest_row(f, tree, i))) return false;
 	return true;
 }
 

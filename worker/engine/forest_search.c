@@ -223,11 +223,12 @@ static void score_by_codes(const struct scoring *c, struct forest_scratch *s, co
 static void score_leaf(const struct forest_view *f, const struct scoring *c, const struct forest_node *leaf, uint32_t tree, struct forest_scratch *s,
 	struct search_work *work)
 {
-	const uint32_t *order = f->order + (size_t)tree * f->n + leaf->at;
 	uint32_t fresh[FOREST_LEAF_MAX], n = 0;
 
-	for (uint32_t i = 0; i < leaf->count; i++)
-		if (first_meeting(s, order[i]) && rows_live(c->rows, order[i])) fresh[n++] = order[i];
+	for (uint32_t i = 0; i < leaf->count; i++) {
+		uint32_t row = forest_row(f, tree, leaf->at + i);
+		if (first_meeting(s, row) && rows_live(c->rows, row)) fresh[n++] = row;
+	}
 	if (c->codes)
 		score_by_codes(c, s, fresh, n);
 	else

@@ -26,8 +26,9 @@ enum {
 struct graph_view {
 	uint32_t n, edges;
 	const uint32_t *first; /* [n + 1]: the neighbours of row r are to[first[r] .. first[r + 1]), nearest first */
-	const uint32_t *to;    /* [edges] */
+	struct packed to;      /* [edges] */
 };
+static inline uint32_t graph_edge(const struct graph_view *g, uint32_t edge) { return (uint32_t)packed_at(&g->to, edge); }
 
 /* Whether a segment of n rows of this metric has a graph: fewer rows are scanned, and so are the bits of hamming. Codes it has but for hamming. */
 static inline bool graph_wanted(enum metric m, uint32_t n) { return m != METRIC_HAMMING && n >= GRAPH_ROWS_MIN; }

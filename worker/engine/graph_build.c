@@ -20,7 +20,9 @@ static uint32_t alpha16(enum metric m) { return m == METRIC_DOT ? 32 : m == METR
 
 struct graph {
 	uint32_t n, edges;
-	uint32_t *first, *to;
+	uint32_t *first;
+	uint8_t *to; /* packed */
+	uint32_t to_width;
 };
 
 struct making {
@@ -283,7 +285,8 @@ static enum status flatten(const struct making *m, const struct repair *p, struc
 	g->n = m->n;
 	for (uint32_t r = 0; r < m->n; r++) edges += m->counts[r];
 	g->first = calloc((size_t)m->n + 2, sizeof(*g->first));
-	g->to = malloc((edges ? edges : 1) * sizeof(*g->to));
+	g->to_width = packed_row_width(m->n);
+	g->to = calloc(1, edges * g->to_width + PACKED_SPARE);
 	if (!g->first || !g->to || edges > UINT32_MAX) {
 		graph_free(&g);
 		return edges > UINT32_MAX ? STATUS_LIMIT : STATUS_NO_MEMORY;
@@ -293,8 +296,8 @@ static enum status flatten(const struct making *m, const struct repair *p, struc
 	for (uint32_t i = 0; i < p->count; i++) g->first[p->from[i] + 2]++;
 	for (uint32_t r = 0; r < m->n; r++) g->first[r + 2] += g->first[r + 1];
 	for (uint32_t r = 0; r < m->n; r++)
-		for (uint32_t i = 0; i < m->counts[r]; i++) g->to[g->first[r + 1]++] = knn_row(m->lists[(size_t)r * KNN_K + i]);
-	for (uint32_t i = 0; i < p->count; i++) g->to[g->first[p->from[i] + 1]++] = p->to[i];
+		for (uint32_t i = 0; i < m->counts[r]; i++) packed_put(g->to, g->to_width, g->first[r + 1]++, knn_row(m->lists[(size_t)r * KNN_K + i]));
+	for (uint32_t i = 0; i < p->count; i++) packed_put(g->to, g->to_width, g->first[p->from[i] + 1]++, p->to[i]);
 	*ret = g;
 	return STATUS_OK;
 }
@@ -347,7 +350,7 @@ void graph_free(struct graph **graph)
 	*graph = NULL;
 }
 
-struct graph_view graph_as_view(const struct graph *g) { return (struct graph_view){g->n, g->edges, g->first, g->to}; }
+struct graph_view graph_as_view(const struct graph *g) { return (struct graph_view){g->n, g->edges, g->first, {g->to, g->to_width}}; }
 
 enum status graph_verify(const struct graph_view *g)
 {
@@ -360,7 +363,7 @@ enum status graph_verify(const struct graph_view *g)
 	for (uint32_t r = 0; r < g->n; r++)
 		if (g->first[r] > g->first[r + 1]) return STATUS_CORRUPT;
 	for (uint32_t i = 0; i < g->edges; i++)
-		if (g->to[i] >= g->n) return STATUS_CORRUPT;
+		if (graph_edge(g, i) >= g->n) return STATUS_CORRUPT;
 	reached = calloc(g->n, 1);
 	stack = malloc(g->n * sizeof(*stack));
 	if (!reached || !stack) {
@@ -372,9 +375,10 @@ enum status graph_verify(const struct graph_view *g)
 	while (depth > 0) {
 		uint32_t r = stack[--depth];
 		for (uint32_t i = g->first[r]; i < g->first[r + 1]; i++) {
-			if (reached[g->to[i]]) continue;
-			reached[g->to[i]] = 1;
-			stack[depth++] = g->to[i];
+			uint32_t next = graph_edge(g, i);
+			if (reached[next]) continue;
+			reached[next] = 1;
+			stack[depth++] = next;
 			count++;
 		}
 	}

@@ -160,7 +160,7 @@ static void score_fresh(const struct graph_space *space, struct graph_scratch *s
 	for (size_t i = 0; i < n; i++) {
 		entry e = entry_of(s->scores[i], s->fresh[i]);
 		if (p->count == p->ef && e >= p->entries[p->count - 1]) continue;
-		__builtin_prefetch(g->to + g->first[s->fresh[i]]);
+		__builtin_prefetch(g->to.bytes + (size_t)g->first[s->fresh[i]] * g->to.width);
 		pool_insert(p, e);
 	}
 }
@@ -180,7 +180,7 @@ static size_t gather(const struct graph_space *space, struct graph_scratch *s, u
 	const struct graph_view *g = &space->graph;
 
 	for (uint32_t i = g->first[row]; i < g->first[row + 1] && n < room; i++) {
-		uint32_t near = g->to[i];
+		uint32_t near = graph_edge(g, i);
 		if (!first_meeting(s, near)) continue;
 		prefetch_code(&space->codes, near);
 		s->fresh[n++] = near;

@@ -28,6 +28,7 @@ struct knn {
 
 /* One thread's memory for one group. */
 struct work {
+	uint32_t rows[KNN_GROUP_MAX]; /* of the group */
 	uint8_t *codes;       /* [KNN_GROUP_MAX x stride] */
 	uint32_t *tile;       /* [TILE x TILE] */
 	uint32_t worst[KNN_GROUP_MAX];
@@ -177,9 +178,10 @@ static inline __attribute__((always_inline)) void prefetch_list(const struct knn
 
 static void compare_group(struct knn *k, struct work *w, struct group g)
 {
-	const uint32_t *rows = k->forest->order + (size_t)k->tree * k->forest->n + g.first;
 	size_t stride = k->codes->stride;
+	uint32_t *rows = w->rows;
 
+	for (uint32_t i = 0; i < g.count; i++) rows[i] = forest_row(k->forest, k->tree, g.first + i);
 	for (uint32_t i = 0; i < g.count; i++) {
 		const knn_key *list = k->lists + (size_t)rows[i] * KNN_K;
 		if (i + PREFETCH_AHEAD < g.count) prefetch_row(k, rows[i + PREFETCH_AHEAD]);

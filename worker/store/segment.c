@@ -50,28 +50,27 @@ static const char *bytes_fault(const struct segment *s, const char **ret_section
 static const char *ids_fault(const struct segment *s, const char **ret_section)
 {
 	const uint64_t *ids = (const uint64_t *)section(s, SECTION_IDS);
-	const uint32_t *perm = segment_by_id(s);
+	const struct packed perm = segment_by_id(s);
 
 	/* Strictly ascending ids at n places below n: then no row stands twice, so it is a permutation and the ids are distinct. */
 	*ret_section = "PERM";
 #ifndef GROVE_PLANT_SEGMENT /* for the fuzzer's own test: without this check a lookup reads outside the file */
 	for (uint32_t i = 0; i < s->header.n; i++)
-		if (perm[i] >= s->header.n) return "names a row that is not there";
+		if (packed_at(&perm, i) >= s->header.n) return "names a row that is not there";
 #endif
 	for (uint32_t i = 1; i < s->header.n; i++)
-		if (ids[perm[i - 1]] >= ids[perm[i]]) return "is not in order of distinct ids";
+		if (ids[packed_at(&perm, i - 1)] >= ids[packed_at(&perm, i)]) return "is not in order of distinct ids";
 	return NULL;
 }
 
 static const char *sequences_fault(const struct segment *s, const char **ret_section)
 {
-	const uint64_t *sequences = segment_sequences(s);
 	uint64_t lo = s->header.first_sequence, hi = s->header.last_sequence, count;
 	const struct segment_tombstone *tombstones = segment_tombstones(s, &count);
 
 	*ret_section = "SEQS";
 	for (uint32_t i = 0; i < s->header.n; i++)
-		if (sequences[i] < lo || sequences[i] > hi) return "has a sequence out of the header's range";
+		if (segment_sequence(s, i) < lo || segment_sequence(s, i) > hi) return "has a sequence out of the header's range";
 	*ret_section = "TOMBSTONES";
 	for (uint64_t i = 0; i < count; i++) {
 		if (tombstones[i].sequence < lo || tombstones[i].sequence > hi) return "has a sequence out of the header's range";
@@ -258,6 +257,7 @@ struct rows segment_rows(const struct segment *s)
 struct ann_view segment_ann(const struct segment *s)
 {
 	const struct segment_header *h = &s->header;
+	uint32_t row_width = packed_row_width(h->n);
 	struct quant quant = {h->quant.low, h->quant.scale, h->codes == CODES_SHIFTED ? (const float *)section(s, SECTION_SHIFTS) : NULL};
 	struct ann_view ann = {
 		.forest = {
@@ -270,7 +270,8 @@ struct ann_view segment_ann(const struct segment *s)
 			.dir_of = (const uint32_t *)section(s, SECTION_DIR_OF),
 			.dir = (const int8_t *)section(s, SECTION_DIRS),
 			.dir_size = h->dir_size,
-			.order = (const uint32_t *)section(s, SECTION_ORDER),
+			.order = {section(s, SECTION_ORDER), row_width},
+			.renumbered = true,
 			.dot_max_norm2 = h->dot_max_norm2,
 			.quant = quant,
 		},
@@ -279,32 +280,36 @@ struct ann_view segment_ann(const struct segment *s)
 	};
 
 	if (h->edges) ann.graph = (struct graph_view){h->n, h->edges, (const uint32_t *)section(s, SECTION_GRAPH),
-		(const uint32_t *)section(s, SECTION_EDGES)};
+		{section(s, SECTION_EDGES), row_width}};
 	return ann;
 }
 
-const uint64_t *segment_sequences(const struct segment *s)
+uint64_t segment_sequence(const struct segment *s, uint32_t row)
 {
-	return (const uint64_t *)section(s, SECTION_SEQS);
+	const struct packed sequences = {section(s, SECTION_SEQS), packed_width(s->header.last_sequence - s->header.first_sequence)};
+
+	return s->header.first_sequence + packed_at(&sequences, row);
 }
 
-const uint32_t *segment_by_id(const struct segment *s)
+struct packed segment_by_id(const struct segment *s)
 {
-	return (const uint32_t *)section(s, SECTION_PERM);
+	return (struct packed){section(s, SECTION_PERM), packed_row_width(s->header.n)};
 }
 
 int64_t segment_find(const struct segment *s, uint64_t id)
 {
 	const uint64_t *ids = (const uint64_t *)section(s, SECTION_IDS);
-	const uint32_t *perm = segment_by_id(s);
+	const struct packed perm = segment_by_id(s);
 	uint32_t lo = 0, hi = s->header.n;
 
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		if (ids[perm[mid]] < id) lo = mid + 1;
+		if (ids[packed_at(&perm, mid)] < id) lo = mid + 1;
 		else hi = mid;
 	}
-	return lo < s->header.n && ids[perm[lo]] == id ? (int64_t)perm[lo] : -1;
+	if (lo == s->header.n) return -1;
+	uint64_t row = packed_at(&perm, lo);
+	return ids[row] == id ? (int64_t)row : -1;
 }
 
 static struct segment_bytes blob(const struct segment *s, enum segment_section which, uint32_t row)

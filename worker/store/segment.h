@@ -14,14 +14,18 @@
  * So every byte of the file is under a checksum, padding too.
  *
  * Sections (an empty one has size 0 and the offset at which it would stand):
- *   0 IDS u64[n], rows in the leaf order of tree 0 | 1 SEQS u64[n] | 2 PERM u32[n], rows by ascending id | 3 NORMS f32[n], squared
+ *   0 IDS u64[n], rows in the leaf order of tree 0 | 1 SEQS packed[n], each less the lowest of the header
+ *   2 PERM packed[n], rows by ascending id | 3 NORMS f32[n], squared
  *   norms, angular and dot only | 4 NODES 16 bytes[nodes] | 5 DIR_OF u32[nodes] | 6 DIRS i8[directions x bytes] | 7 ROOTS u32[trees]
- *   8 ORDER u32[trees x n] (4 to 8: forest.h; empty if n is 0)
+ *   8 ORDER packed[(trees - 1) x n]: of tree 0 it is 0, 1, 2, ... (4 to 8: forest.h; empty if n is 0)
  *   9 CODES u8 rows of dim rounded up to 64, zero padded | 10 SHIFTS f32[dim], empty where there are none (quant.h)
- *   11 GRAPH u32[n + 1] | 12 EDGES u32[edges] (graph.h) | 13 EFFORTS 20 bytes[efforts] (tune.h)
+ *   11 GRAPH u32[n + 1] | 12 EDGES packed[edges] (graph.h) | 13 EFFORTS 20 bytes[efforts] (tune.h)
  *   14 VECS rows of `stride` bytes, zero padded
  *   15 PAYLOAD u64 offsets[n + 1] from the section's first byte past them, then bytes | 16 KEYS the same (size 0 where no row has one)
  *   17 TOMBSTONES id u64, sequence u64: deletions that must outlive the log, by ascending id
+ *
+ * packed: whole numbers of as many bytes each as the largest possible needs (row numbers: n - 1; SEQS: highest less lowest sequence), and 8 zero bytes
+ * behind the last (packed.h).
  *
  * A file is valid iff all sizes follow from the header's counts, all checksums match, PERM is a permutation by strictly
  * ascending id, sequences lie in the header's range, offsets ascend within the limits of payload and key, and
@@ -83,8 +87,8 @@ struct segment_info {
 const struct segment_info *segment_info(const struct segment *s);
 struct rows segment_rows(const struct segment *s); /* dead_at NULL and at 0: the caller knows what is live */
 struct ann_view segment_ann(const struct segment *s);
-const uint64_t *segment_sequences(const struct segment *s); /* [n] */
-const uint32_t *segment_by_id(const struct segment *s);     /* [n] row numbers in ascending order of id */
+uint64_t segment_sequence(const struct segment *s, uint32_t row);
+struct packed segment_by_id(const struct segment *s); /* [n] row numbers in ascending order of id */
 int64_t segment_find(const struct segment *s, uint64_t id); /* row, or -1 */
 struct segment_bytes segment_payload(const struct segment *s, uint32_t row);
 struct segment_bytes segment_key(const struct segment *s, uint32_t row);

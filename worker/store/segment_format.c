@@ -32,23 +32,24 @@ bool segment_layout(struct segment_header *h)
 	const uint64_t size_max = (uint64_t)1 << 56;
 	bool has_norms = h->metric == METRIC_ANGULAR || h->metric == METRIC_DOT;
 	uint64_t n = h->n, at = SEGMENT_HEADER_SIZE;
+	uint32_t row_width = packed_row_width(h->n);
 	struct segment_place *p = h->place;
 
 	if (h->tombstones > size_max / 16 || h->trees > TREES_MAX || h->stride > (uint32_t)1 << 24) return false;
 	if (h->dir_size > (uint32_t)1 << 24) return false;
 	p[SECTION_IDS].size = n * 8;
-	p[SECTION_SEQS].size = n * 8;
-	p[SECTION_PERM].size = n * 4;
+	p[SECTION_SEQS].size = packed_size(n, packed_width(h->last_sequence - h->first_sequence));
+	p[SECTION_PERM].size = packed_size(n, row_width);
 	p[SECTION_NORMS].size = has_norms ? n * 4 : 0;
 	p[SECTION_NODES].size = (uint64_t)h->nodes * sizeof(struct forest_node);
 	p[SECTION_DIR_OF].size = (uint64_t)h->nodes * 4;
 	p[SECTION_DIRS].size = (uint64_t)h->dirs * h->dir_size;
 	p[SECTION_ROOTS].size = n ? (uint64_t)h->trees * 4 : 0;
-	p[SECTION_ORDER].size = n * h->trees * 4;
+	p[SECTION_ORDER].size = h->trees ? packed_size(n * (h->trees - 1), row_width) : 0;
 	p[SECTION_CODES].size = h->codes ? n * quant_stride((enum metric)h->metric, h->dim) : 0;
 	p[SECTION_SHIFTS].size = h->codes == CODES_SHIFTED ? (uint64_t)h->dim * 4 : 0;
 	p[SECTION_GRAPH].size = h->edges ? (n + 1) * 4 : 0;
-	p[SECTION_EDGES].size = (uint64_t)h->edges * 4;
+	p[SECTION_EDGES].size = packed_size(h->edges, row_width);
 	p[SECTION_EFFORTS].size = (uint64_t)h->efforts * sizeof(struct tune_effort);
 	p[SECTION_VECS].size = n * h->stride;
 	p[SECTION_TOMBSTONES].size = h->tombstones * sizeof(struct segment_tombstone);

@@ -13,7 +13,7 @@
 #include "worker/store/segment_format.h"
 #include "worker/store/store_path.h"
 
-enum { SINK_ROOM = 1 << 18 };
+enum { SINK_ROOM = 1 << 18, PACK_AT_ONCE = 512 };
 
 struct sink {
 	struct io *io;
@@ -67,14 +67,17 @@ static int perm_cmp(const void *a, const void *b, void *ids)
 	return (x > y) - (x < y);
 }
 
+/* Packed. */
 static enum status perm_new(const struct segment_content *c, uint32_t **ret)
 {
-	uint32_t *perm = malloc(((size_t)c->n + 1) * sizeof *perm);
+	uint32_t *perm = malloc((size_t)c->n * sizeof *perm + PACKED_SPARE), width = packed_row_width(c->n);
 
 	if (!perm) return STATUS_NO_MEMORY;
 	for (uint32_t i = 0; i < c->n; i++) perm[i] = i;
 	qsort_r(perm, c->n, sizeof *perm, perm_cmp, (void *)(uintptr_t)c->ids);
 	for (uint32_t i = 1; i < c->n; i++) require(c->ids[perm[i - 1]] < c->ids[perm[i]]);
+	for (uint32_t i = 0; i < c->n; i++) packed_put((uint8_t *)perm, width, i, perm[i]); /* never over one that is not yet read */
+	memset((uint8_t *)perm + (size_t)c->n * width, 0, PACKED_SPARE);
 	*ret = perm;
 	return STATUS_OK;
 }
@@ -111,6 +114,20 @@ static enum status blobs_put(struct sink *s, const struct segment_content *c, by
 	return status;
 }
 
+static enum status sequences_put(struct sink *s, const struct segment_header *h, const struct segment_content *c)
+{
+	uint32_t width = packed_width(h->last_sequence - h->first_sequence);
+	uint8_t piece[PACK_AT_ONCE * sizeof(uint64_t)];
+	enum status status = STATUS_OK;
+
+	for (uint32_t from = 0; from < c->n && status == STATUS_OK; from += PACK_AT_ONCE) {
+		uint32_t count = c->n - from < PACK_AT_ONCE ? c->n - from : PACK_AT_ONCE;
+		for (uint32_t i = 0; i < count; i++) packed_put(piece, width, i, c->sequences[from + i] - h->first_sequence);
+		status = sink_put(s, piece, (uint64_t)count * width);
+	}
+	return status == STATUS_OK ? sink_put(s, NULL, PACKED_SPARE) : status;
+}
+
 static enum status norms_put(struct sink *s, const struct segment_header *h, const struct segment_content *c)
 {
 	enum status status = STATUS_OK;
@@ -142,18 +159,18 @@ static enum status section_put(struct sink *s, const struct segment_header *h, c
 	if (size == 0) return STATUS_OK;
 	switch (section) {
 	case SECTION_IDS: return sink_put(s, c->ids, size);
-	case SECTION_SEQS: return sink_put(s, c->sequences, size);
+	case SECTION_SEQS: return sequences_put(s, h, c);
 	case SECTION_PERM: return sink_put(s, perm, size);
 	case SECTION_NORMS: return norms_put(s, h, c);
 	case SECTION_NODES: return sink_put(s, c->ann.forest.node, size);
 	case SECTION_DIR_OF: return sink_put(s, c->ann.forest.dir_of, size);
 	case SECTION_DIRS: return sink_put(s, c->ann.forest.dir, size);
 	case SECTION_ROOTS: return sink_put(s, c->ann.forest.roots, size);
-	case SECTION_ORDER: return sink_put(s, c->ann.forest.order, size);
+	case SECTION_ORDER: return sink_put(s, c->ann.forest.order.bytes, size);
 	case SECTION_CODES: return sink_put(s, c->ann.codes.base, size);
 	case SECTION_SHIFTS: return sink_put(s, c->ann.forest.quant.shift, size);
 	case SECTION_GRAPH: return sink_put(s, c->ann.graph.first, size);
-	case SECTION_EDGES: return sink_put(s, c->ann.graph.to, size);
+	case SECTION_EDGES: return sink_put(s, c->ann.graph.to.bytes, size);
 	case SECTION_EFFORTS: return sink_put(s, c->ann.tune.efforts, size);
 	case SECTION_VECS: return vecs_put(s, h, c);
 	case SECTION_PAYLOAD: return blobs_put(s, c, c->payload);
@@ -168,6 +185,7 @@ static void header_from_content(const struct shard_identity *identity, const str
 	uint64_t lo = UINT64_MAX, hi = 0;
 
 	require((c->n == 0 && c->ann.forest.nodes == 0) || c->ann.forest.n == c->n);
+	require(!c->ann.forest.trees || c->ann.forest.renumbered);
 	require(c->modulus >= 1 && c->remainder < c->modulus);
 	for (uint64_t i = 1; i < c->tombstone_count; i++) require(c->tombstones[i - 1].id < c->tombstones[i].id);
 	for (uint64_t i = 0; i < (uint64_t)c->n + c->tombstone_count; i++) {
