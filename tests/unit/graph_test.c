@@ -264,11 +264,11 @@ static size_t plain_search(const struct graph_space *s, const struct query *quer
 {
 	uint8_t *code = aligned_alloc(CODE_ALIGN, s->codes.stride), *met = calloc(s->rows.n, 1);
 	struct forest_scratch *scratch = NULL;
-	uint32_t count, todo[16 * 64 + 3 * 256], n = 0, doors = (s->rows.metric == METRIC_DOT ? 4 : 1) + ef / 96; /* of at most 16 */
-	struct forest_leaf leaves[16];
+	uint32_t count, todo[64 * 64 + 3 * 256], n = 0, doors = s->rows.metric == METRIC_DOT ? 16 + ef / 4 : 1 + ef / 96;
+	struct forest_leaf leaves[64];
 	size_t have = 0, expanded;
 
-	assert_true(code && met && forest_scratch_new(&scratch) == STATUS_OK);
+	assert_true(doors <= 64 && code && met && forest_scratch_new(&scratch) == STATUS_OK);
 	quant_encode_query(&s->forest.quant, s->rows.metric, s->rows.dim, query, code);
 	assert_int_equal(forest_leaves(&s->forest, &s->rows, query, scratch, doors, leaves, &count), STATUS_OK);
 	for (uint32_t l = 0; l < count; l++)

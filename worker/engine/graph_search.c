@@ -15,9 +15,11 @@ enum {
 	RERANK_TIMES = 4,
 	RERANK_EF = 6,       /* codes misjudge a few in a thousand by more than forty places, which those who look longer want to find */
 	PULSE_STEPS = 16,
-	DOOR_EF = 96,        /* one leaf more to enter through for so many rows of the pool: */
-	DOORS_DOT = 4,       /* to begin with: the largest products lie in many places */
-	DOORS_MAX = 16,      /* where a query lies near a plane, clusters that no edge joins are not missed by those who look longer */
+	DOOR_EF = 96,        /* one leaf more to enter through for so many rows of the pool, */
+	DOORS_MOST = 16,     /* up to so many: near a plane, clusters that no edge joins are not missed by those who look longer */
+	DOORS_DOT = 16,      /* The largest products lie in many places, and from one of them the graph leads to the others by way of smaller ones only: */
+	DOOR_EF_DOT = 4,     /* dot begins in more places and adds more. */
+	DOORS_DOT_MOST = 128,
 	DEAD_TIMES_MAX = 8,  /* where most rows are dead the pool grows by no more than this */
 };
 
@@ -232,6 +234,14 @@ static void rerank(const struct graph_space *space, const struct query *query, s
 	}
 }
 
+/* Leaves of tree 0 to enter through. */
+static uint32_t door_count(enum metric m, size_t ef)
+{
+	size_t doors = m == METRIC_DOT ? DOORS_DOT + ef / DOOR_EF_DOT : 1 + ef / DOOR_EF, most = m == METRIC_DOT ? DOORS_DOT_MOST : DOORS_MOST;
+
+	return (uint32_t)(doors < most ? doors : most);
+}
+
 /* Dead rows stand in the pool and lead on, but are no answer. */
 static size_t pool_size(const struct graph_space *space, const struct graph_effort *effort, size_t k)
 {
@@ -245,9 +255,8 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 	const struct pulse *pulse, struct graph_scratch *s, struct topk *top, struct search_work *work)
 {
 	size_t ef = pool_size(space, effort, top->capacity), n = 0;
-	uint32_t least = space->rows.metric == METRIC_DOT ? DOORS_DOT : 1, count;
-	uint32_t doors = (uint32_t)(least + ef / DOOR_EF < DOORS_MAX ? least + ef / DOOR_EF : DOORS_MAX);
-	struct forest_leaf leaves[DOORS_MAX];
+	uint32_t doors = door_count(space->rows.metric, ef), count;
+	struct forest_leaf leaves[DOORS_DOT_MOST];
 	uint64_t scored, budget = effort->budget ? effort->budget : UINT64_MAX;
 
 	if (space->graph.n == 0 || (effort->budget && effort->budget >= space->rows.n)) {
