@@ -147,6 +147,7 @@ static const struct option search_options[] = {
 
 static const struct example recall_examples[] = {
 	{"grove recall clothes --queries t10k-images-idx3-ubyte.gz -k 10 --limit 1000", "a table: recall wanted and measured, work and speed"},
+	{"grove recall glove --queries glove-100-angular.hdf5 --truth neighbors", "against the neighbours that a file of ann-benchmarks gives, without an exact search"},
 	{"grove recall clothes --queries q.npy -k 10 --mode forest --efforts 500,2000,10000 --json", "at chosen budgets, Annoy's way"},
 	{0, 0},
 };
@@ -154,6 +155,7 @@ static const struct option recall_options[] = {
 	{"queries", 0, "FILE", "vectors to search near (formats as in import)", false},
 	{"format", 0, "F", "the file's format; default: by its name", false},
 	{"dataset", 0, "NAME", "of an HDF5 file, which of its datasets; default test", false},
+	{"truth", 0, "NAME", "dataset of the same HDF5 file with the true neighbours, as numbers of rows; default: an exact search", false},
 	{"k", 'k', "K", "how many neighbours; default 10", false},
 	{"limit", 0, "N", "only the first N queries of the file", false},
 	{"mode", 0, "MODE", "graph (default) or forest", false},
@@ -192,7 +194,7 @@ const struct command commands[] = {
 	{"build", "NAME [--trees T]", "build the trees of an index", build_examples, build_options, 1, 1, verb_build},
 	{"search", "NAME (--id N | --vector JSON | --queries FILE) [-k K] [--recall R | --search-k N | --exact] [--mode M]", "find the nearest items",
 		search_examples, search_options, 1, 1, verb_search},
-	{"recall", "NAME --queries FILE [-k K] [--limit N] [--mode M] [--efforts A,B,...]", "measure answers against exact search",
+	{"recall", "NAME --queries FILE [--truth NAME] [-k K] [--limit N] [--mode M] [--efforts A,B,...]", "measure answers against exact search, or the truth of a file",
 		recall_examples, recall_options, 1, 1, verb_recall},
 	{"list", "", "show all indexes", list_examples, no_options, 0, 0, verb_list},
 	{"describe", "NAME", "show an index and its shards", describe_examples, no_options, 1, 1, verb_describe},

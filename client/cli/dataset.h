@@ -32,11 +32,13 @@ struct dataset;
 /* format: one of DATASET_FORMATS; NULL: by the file's name, else by its first bytes. */
 MUST_CHECK enum status dataset_open(const char *path, const char *format, struct dataset **ret, struct report *report);
 /* The same where the index is known that the vectors are for (or near which they lie); ann needs it. part: of a file that holds several datasets
- * (hdf5), which one; NULL: "train". */
+ * (hdf5), which one (NOT_FOUND: it has none of that name); NULL: "train". numbers (hdf5): the dataset has whole numbers, which come as vectors of
+ * bytes, eight for each: i64 of this machine. */
 struct dataset_expected {
 	enum metric metric;
 	uint32_t dim;
 	const char *part;
+	bool numbers;
 };
 MUST_CHECK enum status dataset_open_for(
 	const struct dataset_expected *expected, const char *path, const char *format, struct dataset **ret, struct report *report);

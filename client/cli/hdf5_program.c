@@ -33,6 +33,8 @@ struct reader {
 	struct hdf5_head head;
 	uint64_t file_element; /* bytes of an element in the file */
 	uint64_t band;	       /* rows that are read together */
+	const char *name;
+	bool numbers; /* of rows are wanted, not vectors */
 	char sentence[HDF5_SENTENCE_MAX];
 };
 
@@ -77,7 +79,8 @@ static enum status dataset_find(struct reader *r, const char *name)
 	char names[NAMES_MAX] = "";
 	if (strchr(name, '/') || H5Lexists(r->file, name, H5P_DEFAULT) <= 0) {
 		H5Literate(r->file, H5_INDEX_NAME, H5_ITER_INC, NULL, name_add, names);
-		return refuse(r, STATUS_BAD_REQUEST, "has no dataset '%.40s' (it has: %s): say --dataset NAME", name, *names ? names : "none");
+		return refuse(r, STATUS_NOT_FOUND, "has no dataset '%.40s' (it has: %s): say --%s NAME", name, *names ? names : "none",
+			r->numbers ? "truth" : "dataset");
 	}
 	if (H5Lget_info(r->file, name, &link, H5P_DEFAULT) < 0 || link.type != H5L_TYPE_HARD)
 		return refuse(r, STATUS_UNSUPPORTED, "has a link in the place of the dataset '%.40s': only what is in the file itself is read", name);
@@ -86,14 +89,20 @@ static enum status dataset_find(struct reader *r, const char *name)
 	return STATUS_OK;
 }
 
-/* How its elements are given to us: floats of any width as float32, bytes and NumPy's bool (an enum of one byte) as bytes. */
+/* How its elements are given to us: floats of any width as float32, bytes and NumPy's bool (an enum of one byte) as bytes. Numbers of rows
+ * as i64. */
 static enum status type_choose(struct reader *r)
 {
 	r->type = H5Dget_type(r->dataset);
 	H5T_class_t class = H5Tget_class(r->type);
 	r->file_element = H5Tget_size(r->type);
 	r->head.element = 1;
-	if (class == H5T_FLOAT && r->file_element <= 8) {
+	if (r->numbers) {
+		if (class != H5T_INTEGER || r->file_element > 8)
+			return refuse(r, STATUS_UNSUPPORTED, "has elements in the dataset '%.40s' that are no whole numbers of at most 8 bytes", r->name);
+		r->head.element = 8;
+		r->memory_type = H5T_NATIVE_INT64;
+	} else if (class == H5T_FLOAT && r->file_element <= 8) {
 		r->head.element = 4;
 		r->memory_type = H5T_NATIVE_FLOAT;
 	} else if (class == H5T_INTEGER && r->file_element == 1 && H5Tget_sign(r->type) == H5T_SGN_NONE) {
@@ -128,7 +137,7 @@ static enum status chunks_check(struct reader *r)
 	hsize_t chunk[2] = {0, 0}, written = 0;
 	if (H5Pget_chunk(r->plist, 2, chunk) != 2 || !chunk[0] || !chunk[1]) return refuse(r, STATUS_CORRUPT, "has a damaged dataset: its chunks have no size");
 	uint64_t down = (r->head.rows - 1) / chunk[0] + 1, across = (r->head.dim - 1) / chunk[1] + 1, rows = chunk[0], bytes;
-	if (__builtin_mul_overflow(rows, across * chunk[1] * (r->file_element > 4 ? r->file_element : 4), &bytes) || bytes > BAND_MAX)
+	if (__builtin_mul_overflow(rows, across * chunk[1] * (r->file_element > 4 || r->numbers ? 8 : 4), &bytes) || bytes > BAND_MAX)
 		return refuse(r, STATUS_LIMIT, "has a dataset in chunks of more than 1 GiB: write it with smaller ones");
 	if (H5Dget_num_chunks(r->dataset, r->space, &written) < 0 || written != down * across)
 		return refuse(r, STATUS_CORRUPT, "has a dataset that is not written whole: it is cut off or damaged");
@@ -151,11 +160,11 @@ static enum status storage_check(struct reader *r)
 	return STATUS_OK;
 }
 
-static enum status reader_open(struct reader *r, const char *name)
+static enum status reader_open(struct reader *r)
 {
 	r->file = H5Fopen("/proc/self/fd/0", H5F_ACC_RDONLY, H5P_DEFAULT);
 	if (r->file < 0) return refuse(r, STATUS_CORRUPT, "is no HDF5 file, or is damaged");
-	enum status status = dataset_find(r, name);
+	enum status status = dataset_find(r, r->name);
 	if (status == STATUS_OK) status = type_choose(r);
 	if (status == STATUS_OK) status = shape_read(r);
 	if (status == STATUS_OK) status = storage_check(r);
@@ -197,16 +206,18 @@ static bool rows_write(struct reader *r)
 int main(int argc, char **argv)
 {
 	struct reader r = {.file = -1, .dataset = -1, .type = -1, .memory_type = -1, .space = -1, .plist = -1};
-	if (argc != 2) {
+	if (argc != 2 && !(argc == 3 && strcmp(argv[2], HDF5_NUMBERS) == 0)) {
 		fprintf(stderr, "grove-read-hdf5: `grove import` runs this program; it is of no use alone\n");
 		return 2;
 	}
+	r.name = argv[1];
+	r.numbers = argc == 3;
 	memcpy(r.head.magic, HDF5_MAGIC, sizeof(r.head.magic));
 	signal(SIGALRM, SIG_DFL);
 	signal(SIGPIPE, SIG_DFL);
 	alarm(HDF5_STALL_S);
 	limits_set();
-	if (reader_open(&r, argv[1]) != STATUS_OK) {
+	if (reader_open(&r) != STATUS_OK) {
 		r.head.rows = strlen(r.sentence);
 		return write_all(&r.head, sizeof(r.head)) && write_all(r.sentence, r.head.rows) ? 0 : 1;
 	}

@@ -39,9 +39,10 @@ static bool program_find(char out[PROGRAM_PATH_MAX])
 }
 
 /* 0 or an errno. The ends are ours in any case. */
-static int program_spawn(const char *program, const char *dataset, int file, int pipe_end, pid_t *ret)
+static int program_spawn(const char *program, const struct dataset_expected *expected, int file, int pipe_end, pid_t *ret)
 {
-	char *const args[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)dataset, NULL};
+	const char *dataset = expected && expected->part ? expected->part : "train", *numbers = expected && expected->numbers ? HDF5_NUMBERS : NULL;
+	char *const args[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)dataset, (char *)(uintptr_t)numbers, NULL};
 	posix_spawn_file_actions_t actions;
 	int code = posix_spawn_file_actions_init(&actions);
 	if (code) return code;
@@ -65,7 +66,7 @@ static enum status program_start(struct dataset *d, const char *program, struct 
 		report_set(report, status, "cannot open %s: %s", path, strerror(errno));
 		goto out;
 	}
-	int code = program_spawn(program, d->expected && d->expected->part ? d->expected->part : "train", file, ends[1], &pid);
+	int code = program_spawn(program, d->expected, file, ends[1], &pid);
 	if (code) {
 		report_set(report, status, "cannot read %s: %s does not start: %s", path, program, strerror(code));
 		goto out;
@@ -119,7 +120,8 @@ static enum status program_refusal(struct dataset *d, const struct hdf5_head *he
 	char sentence[HDF5_SENTENCE_MAX + 1];
 	size_t n = 0;
 	enum status status = STATUS_CORRUPT;
-	if (head->status == STATUS_BAD_REQUEST || head->status == STATUS_LIMIT || head->status == STATUS_UNSUPPORTED) status = (enum status)head->status;
+	if (head->status == STATUS_BAD_REQUEST || head->status == STATUS_LIMIT || head->status == STATUS_UNSUPPORTED || head->status == STATUS_NOT_FOUND)
+		status = (enum status)head->status;
 	if (head->rows > HDF5_SENTENCE_MAX || bytes_read(d->file, sentence, head->rows, &n, report) != STATUS_OK || n < head->rows)
 		return program_verdict(d, report);
 	sentence[n] = 0;
@@ -145,10 +147,11 @@ static enum status hdf5_open(struct dataset *d, struct report *report)
 	if (status != STATUS_OK) return status == STATUS_CORRUPT ? program_verdict(d, report) : status;
 	if (memcmp(head.magic, HDF5_MAGIC, sizeof(head.magic)) != 0) return program_verdict(d, report);
 	if (head.status != STATUS_OK) return program_refusal(d, &head, report);
-	if (head.element != 1 && head.element != 4) return program_verdict(d, report);
-	d->element = (uint8_t)head.element;
-	d->dtype = head.element == 1 ? DTYPE_U8 : DTYPE_F32;
-	return dataset_set_shape(d, head.rows, head.dim, 0, report);
+	bool numbers = d->expected && d->expected->numbers;
+	if (numbers ? head.element != 8 : head.element != 1 && head.element != 4) return program_verdict(d, report);
+	d->element = numbers ? 1 : (uint8_t)head.element;
+	d->dtype = head.element == 4 ? DTYPE_F32 : DTYPE_U8;
+	return dataset_set_shape(d, head.rows, (uint64_t)head.dim * (numbers ? head.element : 1), 0, report);
 }
 
 static enum status hdf5_read(struct dataset *d, uint32_t max_rows, void *out, uint32_t *ret_n, struct report *report)

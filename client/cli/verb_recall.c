@@ -1,4 +1,5 @@
-/* verb_recall.c - `grove recall`: exact answers first, then the same queries at growing efforts, each compared with the truth. In graph mode an
+/* verb_recall.c - `grove recall`: exact answers first (or the neighbours that the file of queries gives, with --truth), then the same queries at
+ * growing efforts, each compared with the truth. In graph mode an
  * effort is a wanted recall, which each segment turns into work by what it measured at its build; so the table shows what that is worth: what
  * was wanted, what the segments predicted for the work they chose, and what was measured, side by side. */
 #include <inttypes.h>
@@ -11,6 +12,7 @@
 #include "client/cli/query_run.h"
 #include "client/cli/query_set.h"
 #include "client/cli/recall.h"
+#include "client/cli/truth_file.h"
 #include "client/cli/verbs.h"
 #include "common/clock.h"
 #include "common/limits.h"
@@ -23,7 +25,8 @@ struct measure {
 	grove_index info;
 	struct query_set queries;
 	uint32_t k, mode;
-	struct truth *truth; /* one for each query */
+	struct truth *truth; /* one for each query; NULL: */
+	struct truth_file given;
 	/* the run under way */
 	bool exact;
 	struct recall recall;
@@ -57,6 +60,8 @@ static bool measure_answer(void *context, uint32_t first, uint32_t count, int co
 		if (m->exact)
 			m->truth[first + q] =
 				(struct truth){.count = (uint32_t)n, .last = n ? hits->distances[begin + n - 1] : 0};
+		else if (!m->truth)
+			recall_add_ids(&m->recall, m->given.ids + (size_t)(first + q) * m->given.columns, m->given.counts[first + q], m->k, hits->ids + begin, n);
 		else
 			recall_add(&m->recall, &m->truth[first + q], hits->distances + begin, n, m->info.metric == GROVE_DOT);
 	}
@@ -106,10 +111,16 @@ static void rows_json(const struct measure *m, const struct effort_row *exact, c
 {
 	fputs("{\"index\":", stdout);
 	json_string(stdout, m->index);
-	fprintf(stdout, ",\"k\":%" PRIu32 ",\"queries\":%" PRIu32 ",\"items\":%" PRIu64 ",\"mode\":\"%s\",\"exact\":{\"qps\":", m->k,
-		m->queries.count, m->info.items, effort_mode_name(m->mode));
-	json_float(stdout, exact->qps);
-	fputs("},\"efforts\":[", stdout);
+	fprintf(stdout, ",\"k\":%" PRIu32 ",\"queries\":%" PRIu32 ",\"items\":%" PRIu64 ",\"mode\":\"%s\",\"exact\":", m->k, m->queries.count,
+		m->info.items, effort_mode_name(m->mode));
+	if (m->truth) {
+		fputs("{\"qps\":", stdout);
+		json_float(stdout, exact->qps);
+		fputc('}', stdout);
+	} else {
+		fputs("null", stdout);
+	}
+	fputs(",\"efforts\":[", stdout);
 	for (uint32_t i = 0; i < n; i++) {
 		fprintf(stdout, "%s{\"effort\":", i ? "," : "");
 		json_float(stdout, rows[i].effort.recall > 0 ? rows[i].effort.recall : rows[i].effort.search_k);
@@ -133,7 +144,7 @@ static void rows_print(const struct measure *m, const struct effort_row *exact, 
 	const char *columns[] = {wanted ? ">wanted" : ">search_k", ">predicted", recall_name, ">candidates", ">queries/s"};
 	snprintf(recall_name, sizeof(recall_name), ">recall@%" PRIu32, m->k);
 	struct table *t = table_new(columns, 5);
-	for (uint32_t i = 0; i <= n; i++) {
+	for (uint32_t i = 0; i < n + (m->truth != NULL); i++) {
 		const struct effort_row *row = i < n ? &rows[i] : exact;
 		char effort[32] = "exact", predicted[32] = "-", recall[32], qps[32], candidates[32];
 		if (i < n && wanted) snprintf(effort, sizeof(effort), "%.7g", row->effort.recall);
@@ -154,17 +165,24 @@ static void rows_print(const struct measure *m, const struct effort_row *exact, 
 /* n 0: the default efforts. */
 static int recall_run(struct measure *m, struct effort *efforts, uint32_t n)
 {
-	struct effort_row exact, rows[EFFORTS_MAX];
-	m->truth = calloc(m->queries.count, sizeof(*m->truth));
-	if (!m->truth) {
-		output_message("out of memory for %" PRIu32 " queries", m->queries.count);
-		return EXIT_FAILED;
+	struct effort_row exact = {.qps = 0}, rows[EFFORTS_MAX];
+	double found = 0;
+	if (!m->given.ids) {
+		m->truth = calloc(m->queries.count, sizeof(*m->truth));
+		if (!m->truth) {
+			output_message("out of memory for %" PRIu32 " queries", m->queries.count);
+			return EXIT_FAILED;
+		}
+		if (!measure_run(m, NULL, &exact)) return m->exit_code;
 	}
-	if (!measure_run(m, NULL, &exact)) return m->exit_code;
 	if (n == 0) n = efforts_default(m->mode, m->k, m->info.trees, m->info.items, efforts);
 	for (uint32_t i = 0; i < n; i++) {
 		if (!measure_run(m, &efforts[i], &rows[i])) return m->exit_code;
+		found += rows[i].recall;
 	}
+	if (m->given.ids && !(found > 0))
+		output_message("no item that was found is among the neighbours that the file gives: they are numbers of its rows, so the items' ids "
+			       "have to be these, as `grove import` of the same file makes them");
 	if (m->session.json)
 		rows_json(m, &exact, rows, n);
 	else
@@ -197,6 +215,18 @@ static int recall_parse(const struct arguments *a, struct measure *m, struct eff
 	return EXIT_OK;
 }
 
+/* The truth that the file gives, if it is to be taken. */
+static int recall_truth(const struct arguments *a, struct measure *m)
+{
+	struct report report = {.status = STATUS_OK};
+	if (!arguments_has(a, "truth")) return EXIT_OK;
+	enum status status = truth_file_load(arguments_text(a, "queries"), arguments_text(a, "truth"), m->k, m->queries.count, !arguments_has(a, "limit"),
+		&m->given, &report);
+	if (status == STATUS_OK) return EXIT_OK;
+	output_message("%s", report_text(&report));
+	return status == STATUS_LIMIT ? EXIT_USAGE : EXIT_FAILED;
+}
+
 int verb_recall(const struct arguments *a)
 {
 	struct measure m = {.index = a->positional[0], .k = 10};
@@ -207,10 +237,12 @@ int verb_recall(const struct arguments *a)
 	exit_code = session_open(&m.session, a, RECALL_TIMEOUT_MS);
 	if (exit_code == EXIT_OK) exit_code = session_index(&m.session, m.index, &m.info);
 	if (exit_code == EXIT_OK) exit_code = query_set_load(a, m.info.metric, m.info.dim, &m.queries);
+	if (exit_code == EXIT_OK) exit_code = recall_truth(a, &m);
 	if (exit_code != EXIT_OK) goto out;
 	exit_code = recall_run(&m, efforts, n);
 out:
 	free(m.truth);
+	truth_file_release(&m.given);
 	query_set_release(&m.queries);
 	session_close(&m.session);
 	return exit_code;

@@ -6,7 +6,14 @@ import shutil
 import subprocess
 import unittest
 
+import numpy
+
 import cluster
+
+try:
+    import h5py
+except ImportError:
+    h5py = None
 
 
 class JsonLines(unittest.TestCase):
@@ -73,6 +80,53 @@ class Hdf5(unittest.TestCase):
         self.assertEqual([(a["ids"], a["distances"]) for a in answers], [([1], [0]), ([2], [0])])
         measured = json.loads(self.c.grove("recall", "layout", "--queries", self.FILE, "--dataset", "train", "-k", 2, "--json", check=0).stdout)
         self.assertEqual((measured["queries"], measured["items"]), (6, 6))
+
+    def recall(self, index, file, *options):
+        """[recall of each effort] and what is said of the exact search."""
+        measured = json.loads(self.c.grove("recall", index, "--queries", file, *options, "--json", check=0).stdout)
+        return [row["recall"] for row in measured["efforts"]], measured["exact"]
+
+    def test_the_neighbours_in_the_file_are_the_truth_where_that_is_asked(self):
+        self.c.grove("import", "layout", self.FILE, check=0)
+        self.assertEqual(self.recall("layout", self.FILE, "-k", 1, "--efforts", ".9")[0], [1])
+        self.assertEqual(self.recall("layout", self.FILE, "-k", 1, "--efforts", ".9,.99", "--truth", "neighbors"), ([0.5, 0.5], None))  # of the first query it is wrong
+        shown = self.c.grove("recall", "layout", "--queries", self.FILE, "-k", 1, "--truth", "neighbors", check=0).stdout
+        self.assertNotIn("exact", shown)
+        for options, code, sentence in ((("-k", 2), 2, "1 neighbours of each query: that is the most for -k"),
+                                        (("-k", 1, "--dataset", "train"), 1, "neighbours of 2 queries in 'neighbors', and there are 6 queries")):
+            done = self.c.grove("recall", "layout", "--queries", self.FILE, "--truth", "neighbors", *options, check=code)
+            self.assertIn(sentence, done.stderr)
+        self.assertIn("say --truth NAME", self.c.grove("recall", "layout", "--queries", self.FILE, "--truth", "nearest", "-k", 1, check=1).stderr)
+
+    @unittest.skipUnless(h5py, "python3-h5py is not installed")
+    def test_recall_is_that_of_ann_benchmarks_on_a_file_as_it_writes_them(self):
+        random = numpy.random.default_rng(cluster.SEED)
+        train, test = (random.standard_normal((n, 16)).astype("f4") for n in (3000, 40))
+        squares = ((test[:, None].astype("f8") - train) ** 2).sum(axis=2)
+        order = squares.argsort(axis=1)[:, :100]
+        file = os.path.join(self.c.folder, "written.hdf5")
+        with h5py.File(file, "w") as f:
+            f.attrs["distance"] = "euclidean"
+            for name, value in (("train", train), ("test", test), ("neighbors", order.astype("i4")),
+                                ("distances", numpy.sqrt(numpy.take_along_axis(squares, order, axis=1)).astype("f4"))):
+                f.create_dataset(name, data=value)
+        self.c.grove("create", "written", "--dim", 16, "--metric", "euclidean", "--shards", 2, check=0)
+        self.c.grove("import", "written", file, check=0)
+        self.c.grove("build", "written", check=0)
+        efforts = ("-k", 10, "--mode", "forest", "--efforts", "20,200,3000")
+        given, exact = self.recall("written", file, *efforts, "--truth", "neighbors")
+        self.assertEqual((given, exact), (self.recall("written", file, *efforts)[0], None))  # nothing is tied here
+        self.assertEqual(given[2], 1)
+        self.assertLess(given[0], 0.9)
+        found = [json.loads(line)["ids"] for line in self.c.grove("search", "written", "--queries", file, "-k", 10, "--mode", "forest", "--search-k", 20,
+                                                                 "--json", check=0).stdout.splitlines()]
+        self.assertAlmostEqual(given[0], numpy.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, order[:, :10].tolist())]), 6)
+        few = self.recall("written", file, *efforts, "--truth", "neighbors", "--limit", 7)[0]
+        self.assertAlmostEqual(few[0], numpy.mean([len(set(a) & set(b)) / 10 for a, b in zip(found[:7], order[:7, :10].tolist())]), 6)
+        self.c.grove("create", "moved", "--dim", 16, "--metric", "euclidean", check=0)
+        self.c.grove("import", "moved", file, "--start-id", 10000, check=0)
+        done = self.c.grove("recall", "moved", "--queries", file, "--truth", "neighbors", "--efforts", ".9", check=0)
+        self.assertIn("the items' ids have to be these", done.stderr)
 
     def test_what_cannot_be_read_is_told(self):
         done = self.c.grove("import", "layout", self.FILE, "--dataset", "base")

@@ -6,8 +6,10 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "client/cli/item_source.h"
+#include "client/cli/truth_file.h"
 #include "common/limits.h"
 #include "common/prng.h"
 #include "tests/support/hdf5_file.h"
@@ -120,6 +122,56 @@ static void the_dataset_is_chosen_by_its_name(void **state)
 	refused_file("parts.hdf5", "/train", "no dataset '/train'");
 }
 
+static enum status truth_of(const char *name, uint32_t k, struct truth_file *ret)
+{
+	struct report report = {.status = STATUS_OK};
+	enum status status = truth_file_load(named(name), "neighbors", k, 2, true, ret, &report);
+	assert_true(status == STATUS_OK || strstr(report.text, name));
+	return status;
+}
+
+static void neighbours_of_a_file_are_numbers_and_ties_are_told_by_its_distances(void **state)
+{
+	static const int64_t ids[8] = {7, INT64_MAX, 0, 1, 2, -1, 4, 5};
+	static const float distances[8] = {0, 1, 1, 1, 0, 1, 2, 2}, nan_row[8] = {0, 0, 0, 0, 0, NAN, 0, 0};
+	const struct hdf5_form form = {.type = H5T_STD_I64BE, .chunk = {1, 3}}, floats = {.type = H5T_IEEE_F64LE};
+	struct truth_file t;
+	hid_t file_id = hdf5_file_make(named("alone.hdf5"), false);
+	hdf5_file_add(file_id, "neighbors", form, 2, 4, H5T_NATIVE_INT64, ids);
+	H5Fclose(file_id);
+	assert_int_equal(truth_of("alone.hdf5", 2, &t), STATUS_OK);
+	assert_memory_equal(t.ids, ids, sizeof(ids));
+	assert_true(t.columns == 4 && t.counts[0] == 2 && t.counts[1] == 2); /* nothing is known of ties */
+	truth_file_release(&t);
+	assert_int_equal(truth_of("alone.hdf5", 5, &t), STATUS_LIMIT);
+
+	file_id = hdf5_file_make(named("tied.hdf5"), false);
+	hdf5_file_add(file_id, "neighbors", (struct hdf5_form){.type = H5T_STD_I32LE}, 2, 4, H5T_NATIVE_INT64, ids);
+	hdf5_file_add(file_id, "distances", floats, 2, 4, H5T_NATIVE_FLOAT, distances);
+	H5Fclose(file_id);
+	assert_int_equal(truth_of("tied.hdf5", 2, &t), STATUS_OK);
+	assert_true(t.counts[0] == 4 && t.counts[1] == 2);
+	truth_file_release(&t);
+	assert_int_equal(truth_of("tied.hdf5", 4, &t), STATUS_OK);
+	assert_true(t.counts[0] == 4 && t.counts[1] == 4);
+	truth_file_release(&t);
+
+	file_id = hdf5_file_make(named("wrong.hdf5"), false);
+	hdf5_file_add(file_id, "neighbors", form, 2, 4, H5T_NATIVE_INT64, ids);
+	hdf5_file_add(file_id, "distances", floats, 2, 3, H5T_NATIVE_FLOAT, distances);
+	H5Fclose(file_id);
+	assert_int_equal(truth_of("wrong.hdf5", 2, &t), STATUS_BAD_REQUEST);
+	file_id = hdf5_file_make(named("nan.hdf5"), false);
+	hdf5_file_add(file_id, "neighbors", form, 2, 4, H5T_NATIVE_INT64, ids);
+	hdf5_file_add(file_id, "distances", floats, 2, 4, H5T_NATIVE_FLOAT, nan_row);
+	H5Fclose(file_id);
+	assert_int_equal(truth_of("nan.hdf5", 2, &t), STATUS_BAD_REQUEST);
+	file_id = hdf5_file_make(named("floats.hdf5"), false);
+	hdf5_file_add(file_id, "neighbors", floats, 2, 4, H5T_NATIVE_FLOAT, distances);
+	H5Fclose(file_id);
+	assert_int_equal(truth_of("floats.hdf5", 2, &t), STATUS_UNSUPPORTED);
+}
+
 static void shapes_that_are_no_vectors_are_refused(void **state)
 {
 	const struct hdf5_form floats = {.type = H5T_IEEE_F32LE}, chunks = {.type = H5T_IEEE_F32LE, .chunk = {1, 1}};
@@ -226,6 +278,7 @@ int main(void)
 		cmocka_unit_test(every_layout_and_type_of_the_dataset_is_read),
 		cmocka_unit_test(bools_are_bytes_of_0_and_1),
 		cmocka_unit_test(the_dataset_is_chosen_by_its_name),
+		cmocka_unit_test(neighbours_of_a_file_are_numbers_and_ties_are_told_by_its_distances),
 		cmocka_unit_test(shapes_that_are_no_vectors_are_refused),
 		cmocka_unit_test(a_file_that_reaches_for_other_files_is_refused),
 		cmocka_unit_test(what_is_no_plain_hdf5_file_is_refused),

@@ -60,6 +60,20 @@ static void infinite_distances_count_like_others(void **state)
 	assert_true(ratio((struct truth){2, 3}, d, 2, false) == 0.5);
 }
 
+static void given_ids_count_whatever_their_order_and_never_more_than_k(void **state)
+{
+	struct recall r = {0, 0};
+	const uint64_t given[4] = {5, 6, 7, 8}, hits[3] = {6, 9, 5}, tied[3] = {5, 6, 8};
+	recall_add_ids(&r, given, 3, 3, hits, 3);
+	assert_true(r.right == 2 && r.wanted == 3);
+	recall_add_ids(&r, given, 4, 3, tied, 3); /* 7 and 8 are as far */
+	assert_true(r.right == 5 && r.wanted == 6);
+	recall_add_ids(&r, given, 4, 2, tied, 3);
+	assert_true(r.right == 7 && r.wanted == 8);
+	recall_add_ids(&r, given, 3, 3, hits, 0);
+	assert_true(r.right == 7 && r.wanted == 11);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -67,6 +81,7 @@ int main(void)
 		cmocka_unit_test(ties_at_the_border_are_fair),
 		cmocka_unit_test(dot_is_largest_first),
 		cmocka_unit_test(queries_are_summed_and_an_empty_index_is_no_division_by_zero),
+		cmocka_unit_test(given_ids_count_whatever_their_order_and_never_more_than_k),
 		cmocka_unit_test(infinite_distances_count_like_others),
 	};
 	return cmocka_run_group_tests_name("cli_recall", tests, NULL, NULL);
