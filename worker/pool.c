@@ -1,6 +1,6 @@
 /* pool.c - two lists under one mutex: searches, and the calls of runners that builds wait for.
  *
- * Threads: `threads` of ours take pieces; any thread may submit; a build's thread runs pieces of its own call. A piece takes 0.1 to some
+ * Threads: `threads` of ours take pieces; any thread may submit; the loop may help; a build's thread runs pieces of its own call. A piece takes 0.1 to some
  * ms, so one lock for the queue is not felt. Rejected: a queue per thread with stealing, which pays only where pieces are far smaller. */
 #include "worker/pool.h"
 
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "worker/shard.h"
 
@@ -31,6 +32,8 @@ struct slot {
 struct pool {
 	struct runner runner; /* first: run() gets it back as a pool */
 	size_t threads, started;
+	bool held; /* the helper will wake threads */
+	size_t searching; /* threads at pieces of searches; the helper is none of them */
 	pthread_mutex_t lock;
 	pthread_cond_t work, call_done;
 	struct pool_job *head, **tail;
@@ -61,6 +64,11 @@ static struct pool_job *queue_take(struct pool *p)
 	return job;
 }
 
+static void wake(struct pool *p, size_t pieces)
+{
+	for (size_t i = 0; i < pieces && i < p->threads; i++) pthread_cond_signal(&p->work);
+}
+
 /* Called with the lock, which it gives up meanwhile. */
 static void run_search_piece(struct pool *p, struct slot *slot)
 {
@@ -86,7 +94,7 @@ enum status pool_submit(struct pool *p, struct pool_job *job)
 {
 	enum status status = STATUS_OK;
 
-	require(job->pieces >= 1);
+	require(job->pieces >= 1 && (!job->brief || job->pieces == 1));
 	job->taken = 0;
 	job->left = job->pieces;
 	pthread_mutex_lock(&p->lock);
@@ -94,13 +102,39 @@ enum status pool_submit(struct pool *p, struct pool_job *job)
 		status = STATUS_BUSY;
 	} else {
 		queue_put(p, job);
-		if (job->pieces > 1)
-			pthread_cond_broadcast(&p->work);
-		else
-			pthread_cond_signal(&p->work);
+		if (!p->held) wake(p, job->pieces);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return status;
+}
+
+void pool_hold(struct pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->held = true;
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* Is the job at the head the helper's? */
+static bool helper_takes(const struct pool *p) { return p->head && p->head->brief && (p->threads == 1 || (p->depth == 1 && p->searching == 0)); }
+
+bool pool_help(struct pool *p, uint64_t at_most_us)
+{
+	uint64_t end = 0;
+	bool more = false;
+
+	pthread_mutex_lock(&p->lock);
+	p->held = false;
+	while (helper_takes(p) && !more) {
+		if (!end) end = clock_us() + at_most_us;
+		run_search_piece(p, &p->slots[p->threads]);
+		more = clock_us() >= end && helper_takes(p);
+	}
+	size_t left = 0;
+	for (const struct pool_job *job = p->head; job && left < p->threads; job = job->next) left += job->pieces - job->taken;
+	if (!more) wake(p, left);
+	pthread_mutex_unlock(&p->lock);
+	return more;
 }
 
 size_t pool_depth(struct pool *p)
@@ -156,7 +190,9 @@ static void *thread_main(void *arg)
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
 		if (p->head) {
+			p->searching++;
 			run_search_piece(p, slot);
+			p->searching--;
 		} else if (p->calls && p->lent < p->lent_max) {
 			p->lent++;
 			run_call_piece(p, p->calls);
@@ -186,14 +222,14 @@ enum status pool_new(size_t threads, struct pool **ret)
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->work, NULL);
 	pthread_cond_init(&p->call_done, NULL);
-	p->slots = aligned_alloc(64, threads * sizeof(*p->slots));
+	p->slots = aligned_alloc(64, (threads + 1) * sizeof(*p->slots)); /* the last is the helper's */
 	if (!p->slots) goto out;
-	for (size_t i = 0; i < threads; i++) {
+	for (size_t i = 0; i <= threads; i++) {
 		struct slot *slot = &p->slots[i];
 		*slot = (struct slot){.pool = p};
 		slot->view.progress = &slot->progress;
 	}
-	for (size_t i = 0; i < threads; i++) {
+	for (size_t i = 0; i <= threads; i++) {
 		status = search_scratch_new(&p->slots[i].view.scratch);
 		if (status != STATUS_OK) goto out;
 	}
@@ -219,7 +255,7 @@ void pool_free(struct pool **pool)
 	pthread_cond_broadcast(&p->work);
 	pthread_mutex_unlock(&p->lock);
 	for (size_t i = 0; i < p->started; i++) pthread_join(p->slots[i].thread, NULL);
-	for (size_t i = 0; p->slots && i < p->threads; i++) search_scratch_free(&p->slots[i].view.scratch);
+	for (size_t i = 0; p->slots && i <= p->threads; i++) search_scratch_free(&p->slots[i].view.scratch);
 	pthread_cond_destroy(&p->work);
 	pthread_cond_destroy(&p->call_done);
 	pthread_mutex_destroy(&p->lock);

@@ -4,6 +4,10 @@
  * thousands of queries holds up a single query by one piece and not by all of them. The queue is bounded (POOL_JOBS_MAX): past it a
  * job is refused at once. Nothing here allocates after pool_new().
  *
+ * The thread that submits may help (pool_help): to wake a thread for a piece that takes 0.03 ms, and be woken for its answer, costs more than the
+ * piece. It takes brief jobs only, so that it is soon back, and only where no thread would else be faster: with one thread in the pool, or when
+ * a single job waits and no thread works.
+ *
  * Builds get threads through pool_runner(). Their pieces come after every search, and one thread of the pool never takes any (the
  * build's own thread takes part in its place), so that a search never waits for a piece of a build to end. */
 #ifndef WORKER_POOL_H
@@ -31,6 +35,7 @@ struct pool_thread {
 /* Intrusive: the caller's memory, untouched by the caller from submit until `finish` runs. */
 struct pool_job {
 	size_t pieces; /* >= 1 */
+	bool brief;    /* one piece, and that about 0.1 ms at most */
 	void (*run)(struct pool_job *job, size_t piece, struct pool_thread *thread);
 	void (*finish)(struct pool_job *job, struct pool_thread *thread); /* once, on the thread that ended the last piece; may free the job */
 	/* the pool's: */
@@ -44,6 +49,10 @@ void pool_free(struct pool **pool);
 size_t pool_threads(const struct pool *p);
 /* Any thread. STATUS_BUSY: POOL_JOBS_MAX are queued. */
 MUST_CHECK enum status pool_submit(struct pool *p, struct pool_job *job);
+/* One thread of the caller's: from pool_hold() on, no thread is woken for what it submits; pool_help() takes pieces of brief jobs for at most about so
+ * long, then wakes threads for what is left to them. True: brief jobs still wait for the caller's help. */
+void pool_hold(struct pool *p);
+bool pool_help(struct pool *p, uint64_t at_most_us);
 size_t pool_depth(struct pool *p); /* jobs with pieces that nobody has taken yet */
 struct runner *pool_runner(struct pool *p);
 /* The progress counter of thread i, and whether it works at a search. Any thread. */

@@ -1,4 +1,4 @@
-/* replies.c - a list under a mutex; the eventfd is written when the list stops being empty. */
+/* replies.c - a list under a mutex; the eventfd is written when the list stops being empty and the loop is not awake. */
 #include "worker/replies.h"
 
 #include <pthread.h>
@@ -13,6 +13,8 @@
 struct replies {
 	pthread_mutex_t lock;
 	struct reply *head, **tail;
+	bool awake; /* the loop looks at the list before it waits */
+	bool rung;  /* the eventfd is, or is about to be, written */
 	int fd;
 };
 
@@ -102,24 +104,40 @@ void replies_post(struct replies *r, struct reply **take, const struct cluster_r
 	reply->born_us = clock_us();
 	reply->next = NULL;
 	pthread_mutex_lock(&r->lock);
-	bool was_empty = !r->head;
+	bool ring = !r->head && !r->awake;
 	*r->tail = reply;
 	r->tail = &reply->next;
+	if (ring) r->rung = true;
 	pthread_mutex_unlock(&r->lock);
-	if (was_empty) require(write(r->fd, &one, sizeof(one)) == sizeof(one));
+	if (ring) require(write(r->fd, &one, sizeof(one)) == sizeof(one));
 }
 
 struct reply *replies_take(struct replies *r)
 {
 	uint64_t count;
 
-	/* Reset before looking: a post after this look finds the list empty and writes again. */
-	ssize_t ignored = read(r->fd, &count, sizeof(count));
-	(void)ignored;
 	pthread_mutex_lock(&r->lock);
+	/* Where the write is yet to come, a later take reads it: until then the file is readable in vain. */
+	if (r->rung && read(r->fd, &count, sizeof(count)) == sizeof(count)) r->rung = false;
 	struct reply *head = r->head;
 	r->head = NULL;
 	r->tail = &r->head;
 	pthread_mutex_unlock(&r->lock);
 	return head;
+}
+
+void replies_awake(struct replies *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->awake = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
+bool replies_asleep(struct replies *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->awake = false;
+	bool empty = !r->head;
+	pthread_mutex_unlock(&r->lock);
+	return empty;
 }

@@ -6,6 +6,7 @@
 #ifndef WORKER_REPLIES_H
 #define WORKER_REPLIES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/cluster_codec.h"
@@ -22,12 +23,16 @@ struct replies;
 
 MUST_CHECK enum status replies_new(struct replies **ret);
 void replies_free(struct replies **r); /* with what is still in it */
-int replies_fd(const struct replies *r); /* readable while something is there */
+int replies_fd(const struct replies *r); /* readable once something came while nobody was awake */
 struct reply *reply_new(uint32_t to); /* NULL: out of memory */
 void reply_free(struct reply **reply);
 /* Any thread: encode and hand over; *take becomes NULL. An answer past the limit of a message becomes an error that says so. */
 void replies_post(struct replies *r, struct reply **take, const struct cluster_reply *answer);
 /* The loop: all that is there, oldest first, as a list; NULL if none. */
 struct reply *replies_take(struct replies *r);
+/* The loop: it looks by itself before it waits, so that nobody need wake it. At first it is taken to wait. */
+void replies_awake(struct replies *r);
+/* The loop: it is about to wait for the file. False: something came meanwhile, take that first. */
+bool replies_asleep(struct replies *r);
 
 #endif

@@ -15,7 +15,7 @@
 #include "common/cursor.h"
 #include "worker/task.h"
 
-enum { CHUNK_MAX = 64 };
+enum { CHUNK_MAX = 64, BRIEF_COMPONENTS = 1000000 /* of rows scored: 0.1 ms or less */ };
 
 /* One of the shards asked. */
 struct target {
@@ -86,11 +86,24 @@ static enum status pin(struct search *s, struct target *target, struct uuid uuid
 	return STATUS_OK;
 }
 
+/* A single query so small that waking a thread for it would cost more than the search: the loop may do it itself. An exact search that was asked for
+ * is none: what it costs is for the threads. */
+static bool is_brief(const struct search *s)
+{
+	const struct cluster_search *ask = &s->task.request.search;
+	uint64_t components = 0;
+
+	if (s->nq > 1 || ask->spec.mode == SEARCH_EXACT) return false;
+	for (uint32_t t = 0; t < s->target_count && components <= BRIEF_COMPONENTS; t++)
+		if (s->targets[t].held) components += snapshot_rows_scored(s->targets[t].snapshot, &ask->spec) * ask->dim;
+	return components <= BRIEF_COMPONENTS;
+}
+
 /* How many chunks of queries and groups of shards: few, but enough for every thread that would else be idle. */
 static void cut(struct search *s, uint32_t live)
 {
 	struct pool *pool = s->task.parts->pool;
-	size_t wanted = pool_depth(pool) > 0 ? 1 : pool_threads(pool);
+	size_t wanted = s->job.brief || pool_depth(pool) > 0 ? 1 : pool_threads(pool);
 	uint32_t chunks = (s->nq + CHUNK_MAX - 1) / CHUNK_MAX, groups;
 
 	if (chunks * (size_t)live < wanted) chunks = (uint32_t)((wanted + live - 1) / live);
@@ -148,10 +161,11 @@ void search_start(struct task *take)
 	}
 	if (status == STATUS_OK) {
 		s->stride = rows_stride(s->metric, ask->dim);
+		s->job.brief = is_brief(s);
 		cut(s, live > 0 ? live : 1);
 		status = allocate(s);
 	}
-	s->job = (struct pool_job){.run = search_run, .finish = search_finish, .pieces = (size_t)s->chunks * s->groups};
+	s->job = (struct pool_job){.run = search_run, .finish = search_finish, .pieces = (size_t)s->chunks * s->groups, .brief = s->job.brief};
 	if (status == STATUS_OK) status = pool_submit(s->task.parts->pool, &s->job);
 	if (status == STATUS_OK) return;
 	if (status == STATUS_BUSY)

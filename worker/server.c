@@ -1,4 +1,5 @@
-/* server.c - one thread: it owns the sockets, reads requests, sends answers and beats. It never touches a disk or a vector.
+/* server.c - one thread: it owns the sockets, reads requests, sends answers and beats. It touches no disk, and vectors only in searches so brief that
+ * to wake a search thread would take longer (pool_help); should one hang all the same, so do the beats.
  *
  * At start: lock the folder, know who we are, put all shards into the table (opened by the background thread while the loop already beats:
  * "opening"), connect. Coordinators may come later, or go and come back.
@@ -24,7 +25,7 @@
 #include "worker/dispatch.h"
 #include "worker/links.h"
 
-enum { RECEIVE_ROUND = 64, RETRY_SEND_US = 5000, FLUSH_AT_STOP_US = 500000 };
+enum { RECEIVE_ROUND = 64, HELP_US = 250, RETRY_SEND_US = 5000, FLUSH_AT_STOP_US = 500000 };
 
 struct load_job { struct background_job job; struct shard_table *table; struct uuid cluster; };
 
@@ -179,16 +180,22 @@ static enum status serve(struct server *s)
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < s->links.count; i++) polls[i + 2] = (struct net_poll){.socket = s->links.link[i].socket, .fd = -1};
+	replies_awake(s->parts.replies);
 	while (status == STATUS_OK && !polls[0].ready) {
 		uint64_t now = clock_us();
-		if (polls[1].ready) take_answers(s);
-		if (now >= links_next_beat(&s->links)) beat(s, now);
-		bool waiting = links_flush(&s->links, now);
+		pool_hold(s->parts.pool);
 		for (size_t i = 0; i < s->links.count; i++)
 			if (polls[i + 2].ready) receive(s, i, now);
+		bool more = pool_help(s->parts.pool, HELP_US);
+		take_answers(s);
+		now = clock_us();
+		if (now >= links_next_beat(&s->links)) beat(s, now);
+		bool waiting = links_flush(&s->links, now);
 		uint64_t next_beat = links_next_beat(&s->links), wait = next_beat > now ? next_beat - now : 0;
 		if (waiting && wait > RETRY_SEND_US) wait = RETRY_SEND_US;
+		if (!replies_asleep(s->parts.replies) || more) wait = 0;
 		status = net_wait(polls, s->links.count + 2, wait);
+		replies_awake(s->parts.replies);
 	}
 	return status;
 }

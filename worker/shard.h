@@ -79,6 +79,9 @@ void search_scratch_free(struct search_scratch **s);
 MUST_CHECK enum status snapshot_search(struct snapshot *snap, const struct search_spec *spec, const struct query *queries, size_t nq,
 	const struct pulse *pulse, struct search_scratch *scratch, struct topk *tops, struct search_work *works);
 
+/* About how many rows such a search of one query scores: what it costs. */
+uint64_t snapshot_rows_scored(const struct snapshot *snap, const struct search_spec *spec);
+
 /* The share of those of the k nearest items of the index that are in this shard which such a search is predicted to find; 0: nothing is known. */
 float snapshot_predict(const struct snapshot *snap, const struct search_spec *spec);
 

@@ -124,17 +124,48 @@ static enum status search_segment(struct snapshot *snap, uint32_t i, const struc
 	return status;
 }
 
+static bool is_exact(const struct snapshot *snap, const struct search_spec *spec) { return spec->mode == SEARCH_EXACT || spec->search_k >= snap->items; }
+
+/* A segment's part of search_k; 0: none is named. */
+static uint64_t segment_budget(const struct snapshot *snap, const struct search_spec *spec)
+{
+	const struct view *v = snap->view;
+	uint64_t budget = spec->search_k && v->segment_count ? (spec->search_k + (uint64_t)v->segment_count - 1) / v->segment_count : 0;
+
+	if (spec->search_k && budget < spec->k) budget = spec->k;
+	if (spec->search_k && budget < FOREST_LEAF_MAX) budget = FOREST_LEAF_MAX;
+	return budget;
+}
+
+uint64_t snapshot_rows_scored(const struct snapshot *snap, const struct search_spec *spec)
+{
+	const struct view *v = snap->view;
+	uint64_t rows = 0, budget = segment_budget(snap, spec);
+
+	for (uint32_t i = 0; i < v->memtable_count; i++) rows += snapshot_memtable_rows(snap, i);
+	for (uint32_t i = 0; i < v->segment_count; i++) {
+		const struct segment *segment = v->segments[i]->segment;
+		struct plan plan = is_exact(snap, spec) ? (struct plan){.mode = SEARCH_EXACT} : plan_segment(segment, spec, budget);
+		uint64_t n = segment_rows(segment).n;
+		if (plan.mode == SEARCH_GRAPH && !plan.budget) {
+			struct ann_view ann = segment_ann(segment);
+			rows += tune_scored(&ann.tune, plan.effort.ef);
+		} else {
+			rows += plan.mode == SEARCH_EXACT || plan.budget > n ? n : plan.budget;
+		}
+	}
+	return rows;
+}
+
 enum status snapshot_search(struct snapshot *snap, const struct search_spec *spec, const struct query *queries, size_t nq, const struct pulse *pulse,
 	struct search_scratch *scratch, struct topk *tops, struct search_work *works)
 {
 	const struct view *v = snap->view;
 	struct plan exact = {.mode = SEARCH_EXACT};
-	bool everything = spec->mode == SEARCH_EXACT || spec->search_k >= snap->items;
-	uint64_t budget = spec->search_k && v->segment_count ? (spec->search_k + (uint64_t)v->segment_count - 1) / v->segment_count : 0;
+	bool everything = is_exact(snap, spec);
+	uint64_t budget = segment_budget(snap, spec);
 	enum status status = STATUS_OK;
 
-	if (spec->search_k && budget < spec->k) budget = spec->k;
-	if (spec->search_k && budget < FOREST_LEAF_MAX) budget = FOREST_LEAF_MAX;
 	for (uint32_t i = 0; i < v->memtable_count; i++) {
 		uint32_t limit = snapshot_memtable_rows(snap, i);
 		for (uint32_t first = 0; first < limit;) {

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -577,6 +578,60 @@ static void garbage_is_dropped_and_counted(void **state)
 	bench_remove(&b);
 }
 
+/* ---- answers on their way to the loop ---- */
+
+static bool rings(const struct replies *r)
+{
+	struct pollfd file = {.fd = replies_fd(r), .events = POLLIN};
+
+	return poll(&file, 1, 0) == 1;
+}
+
+static void post_one(struct replies *r, uint64_t id)
+{
+	struct cluster_reply answer = {.id = id, .to = CLUSTER_DROP};
+	struct reply *reply = reply_new(0);
+
+	assert_non_null(reply);
+	replies_post(r, &reply, &answer);
+}
+
+static size_t take_all(struct replies *r)
+{
+	size_t n = 0;
+
+	for (struct reply *at = replies_take(r), *next; at; at = next, n++) {
+		next = at->next;
+		reply_free(&at);
+	}
+	return n;
+}
+
+static void an_answer_rings_for_a_loop_that_waits_and_is_never_slept_over(void **state)
+{
+	struct replies *r;
+
+	assert_int_equal(replies_new(&r), STATUS_OK);
+	post_one(r, 1); /* nobody said that he is awake */
+	assert_true(rings(r));
+	post_one(r, 2);
+	assert_int_equal(take_all(r), 2);
+	assert_false(rings(r));
+	replies_awake(r);
+	post_one(r, 3);
+	assert_false(rings(r));
+	assert_false(replies_asleep(r)); /* take it first */
+	assert_int_equal(take_all(r), 1);
+	replies_awake(r);
+	assert_true(replies_asleep(r));
+	post_one(r, 4);
+	assert_true(rings(r));
+	replies_awake(r);
+	assert_int_equal(take_all(r), 1);
+	assert_false(rings(r));
+	replies_free(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -597,6 +652,7 @@ int main(void)
 		cmocka_unit_test(build_answers_with_what_it_built_and_changes_no_exact_answer),
 		cmocka_unit_test(stopping_worker_refuses_and_answers_what_it_has),
 		cmocka_unit_test(garbage_is_dropped_and_counted),
+		cmocka_unit_test(an_answer_rings_for_a_loop_that_waits_and_is_never_slept_over),
 	};
 
 	log_set_level(LOG_ERROR);

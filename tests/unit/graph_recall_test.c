@@ -259,6 +259,11 @@ static void what_is_predicted_is_what_was_chosen_for(void **state)
 	assert_true(tune_predict(&t, 30, 40) > tune_predict(&t, 10, 14) && tune_predict(&t, 30, 40) < tune_predict(&t, 10, 40));
 	assert_true(tune_predict(&t, 0.01, 20) == tune_predict(&t, 1, 20));
 	assert_true(tune_predict(&none, 10, 20) == 0);
+	/* And what it costs: what was measured of the next greater pool, in proportion beyond the greatest. */
+	assert_int_equal(tune_scored(&t, 5), 100);
+	assert_int_equal(tune_scored(&t, 21), 170);
+	assert_int_equal(tune_scored(&t, 400), 1800);
+	assert_int_equal(tune_scored(&none, 30), 30);
 	for (int j = 0; j < TUNE_KS; j++)
 		for (float recall = 0.92f; recall < 0.99f; recall += 0.005f) {
 			assert_true(tune_choose(&t, tune_ks[j], recall, &effort));

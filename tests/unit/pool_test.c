@@ -217,6 +217,115 @@ static void busy_thread_shows_it_and_its_progress_stands_still_while_it_hangs(vo
 	pool_free(&p);
 }
 
+/* ---- the helper ---- */
+
+struct told { struct pool_job job; pthread_t ran_on; _Atomic int finished; uint64_t takes_us; };
+
+static void told_run(struct pool_job *job, size_t piece, struct pool_thread *thread)
+{
+	struct told *t = (struct told *)job;
+
+	assert_non_null(thread->scratch);
+	t->ran_on = pthread_self();
+	for (uint64_t end = clock_us() + t->takes_us; clock_us() < end;) continue;
+}
+
+static void told_finish(struct pool_job *job, struct pool_thread *thread) { atomic_fetch_add(&((struct told *)job)->finished, 1); }
+
+static void told_submit(struct told *t, struct pool *p, bool brief, uint64_t takes_us)
+{
+	*t = (struct told){.job = {.pieces = 1, .brief = brief, .run = told_run, .finish = told_finish}, .takes_us = takes_us};
+	assert_int_equal(pool_submit(p, &t->job), STATUS_OK);
+}
+
+static void wait_finished(struct told *jobs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (uint64_t end = clock_us() + 30000000; atomic_load(&jobs[i].finished) == 0; clock_sleep_us(100)) assert_true(clock_us() < end);
+}
+
+/* A thread that is awake may take whatever waits. */
+static struct pool *pool_asleep(size_t threads)
+{
+	struct pool *p;
+
+	assert_int_equal(pool_new(threads, &p), STATUS_OK);
+	clock_sleep_us(100000);
+	return p;
+}
+
+static void a_brief_job_runs_on_the_helper_and_wakes_nobody(void **state)
+{
+	struct told jobs[3];
+
+	for (size_t threads = 1; threads <= 3; threads++) {
+		struct pool *p = pool_asleep(threads);
+		/* One alone with several threads; as many as there are with one. */
+		size_t n = threads == 1 ? 3 : 1;
+		pool_hold(p);
+		for (size_t i = 0; i < n; i++) told_submit(&jobs[i], p, true, 0);
+		clock_sleep_us(20000);
+		for (size_t i = 0; i < n; i++) assert_int_equal(atomic_load(&jobs[i].finished), 0);
+		assert_false(pool_help(p, 1000000));
+		for (size_t i = 0; i < n; i++) {
+			assert_int_equal(atomic_load(&jobs[i].finished), 1);
+			assert_true(pthread_equal(jobs[i].ran_on, pthread_self()));
+		}
+		pool_free(&p);
+	}
+}
+
+static void what_is_not_the_helpers_is_handed_to_threads_as_it_ends(void **state)
+{
+	struct told jobs[4];
+
+	for (size_t threads = 1; threads <= 3; threads++) {
+		struct pool *p = pool_asleep(threads);
+		/* Long ones; with several threads brief ones too, if there are more than one. */
+		pool_hold(p);
+		for (size_t i = 0; i < 4; i++) told_submit(&jobs[i], p, threads > 1 && i % 2, 0);
+		assert_false(pool_help(p, 1000000));
+		wait_finished(jobs, 4);
+		for (size_t i = 0; i < 4; i++) assert_false(pthread_equal(jobs[i].ran_on, pthread_self()));
+		/* Without a hold every job finds its thread at once. */
+		told_submit(&jobs[0], p, true, 0);
+		wait_finished(jobs, 1);
+		assert_false(pthread_equal(jobs[0].ran_on, pthread_self()));
+		pool_free(&p);
+	}
+}
+
+static void the_helper_comes_back_in_time_and_says_what_is_left(void **state)
+{
+	enum { JOBS = 20, PIECE_US = 2000 };
+	static struct told jobs[JOBS];
+	struct pool *p = pool_asleep(1);
+	size_t turns = 0, done;
+
+	pool_hold(p);
+	for (size_t i = 0; i < JOBS; i++) told_submit(&jobs[i], p, true, PIECE_US);
+	for (bool more = true; more; turns++) {
+		more = pool_help(p, PIECE_US / 2); /* over after each */
+		for (done = 0; done < JOBS && atomic_load(&jobs[done].finished); done++) continue;
+		assert_int_equal(done, turns + 1);
+		assert_int_equal(more, done < JOBS);
+	}
+	assert_int_equal(turns, JOBS);
+	pool_free(&p);
+}
+
+static void jobs_the_helper_never_came_back_for_end_with_the_pool(void **state)
+{
+	static struct told jobs[5];
+	struct pool *p;
+
+	assert_int_equal(pool_new(1, &p), STATUS_OK);
+	pool_hold(p);
+	for (size_t i = 0; i < 5; i++) told_submit(&jobs[i], p, true, 0);
+	pool_free(&p);
+	for (size_t i = 0; i < 5; i++) assert_int_equal(jobs[i].finished, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +335,10 @@ int main(void)
 		cmocka_unit_test(search_never_waits_for_a_piece_of_a_build),
 		cmocka_unit_test(runner_may_be_used_inside_its_own_pieces),
 		cmocka_unit_test(busy_thread_shows_it_and_its_progress_stands_still_while_it_hangs),
+		cmocka_unit_test(a_brief_job_runs_on_the_helper_and_wakes_nobody),
+		cmocka_unit_test(what_is_not_the_helpers_is_handed_to_threads_as_it_ends),
+		cmocka_unit_test(the_helper_comes_back_in_time_and_says_what_is_left),
+		cmocka_unit_test(jobs_the_helper_never_came_back_for_end_with_the_pool),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

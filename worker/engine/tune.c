@@ -279,6 +279,17 @@ double tune_predict(const struct tune_view *t, double k, uint32_t ef)
 	return low + (high - low) * log(k / tune_ks[j]) / log((double)tune_ks[j + 1] / tune_ks[j]);
 }
 
+uint64_t tune_scored(const struct tune_view *t, uint32_t ef)
+{
+	uint32_t i = 0;
+
+	while (i + 1 < t->count && t->efforts[i].ef < ef) i++;
+	if (t->count == 0) return ef;
+	double scored = t->efforts[i].scored;
+	/* Beyond what was measured: in proportion. */
+	return (uint64_t)(ef > t->efforts[i].ef ? scored * ef / t->efforts[i].ef : scored);
+}
+
 bool tune_check(const struct tune_view *t)
 {
 	if (t->count > TUNE_EFFORTS_MAX) return false;

@@ -32,6 +32,9 @@ bool tune_choose(const struct tune_view *t, uint32_t k, float recall, struct gra
 /* The recall of the k nearest (not whole: a mean over queries) that is predicted for an ef, which is at least k; 0: nothing was measured. */
 double tune_predict(const struct tune_view *t, double k, uint32_t ef);
 
+/* How many codes a search with such a pool scores, in the mean; roughly. */
+uint64_t tune_scored(const struct tune_view *t, uint32_t ef);
+
 /* Ascending, finite, in range: efforts from a file must pass before they are used. */
 bool tune_check(const struct tune_view *t);
 
