@@ -15,6 +15,8 @@ import unittest
 
 import numpy
 from PIL import Image
+from sklearn.datasets import load_iris
+from sklearn.model_selection import StratifiedKFold
 
 import cluster
 
@@ -273,6 +275,46 @@ class Examples(unittest.TestCase):
         self.assertIn("no image of 32 pixels", self.run_example("similar_images.py", self.folder, check=2))
         self.assertIn("none of the images", self.run_example("similar_images.py", ICONS, "--query", "x.png", check=2))
 
+    # ---- pictures of points ----
+
+    def shadow(self, rows):
+        """Where a picture may show the rows: pixels [n x 2], in each of the four ways that the plane can be turned over."""
+        rows = rows / numpy.linalg.norm(rows, axis=1, keepdims=True)
+        points = (rows - rows.mean(axis=0)) @ numpy.linalg.eigh(numpy.cov(rows.T))[1][:, :-3:-1]
+        for signs in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+            turned = points * signs
+            share = (turned - turned.min(axis=0)) / (turned.max(axis=0) - turned.min(axis=0))
+            yield numpy.rint([12, 72] + numpy.column_stack([share[:, 0], 1 - share[:, 1]]) * [640 - 1 - 24, 640 - 1 - 72 - 12]).astype(int)
+
+    def points_shown(self, path, rows, colours):
+        """The pixels of the rows in a picture. Each has its colour, or that of one which lies over it; few are under the rings of others."""
+        pixels = numpy.asarray(Image.open(path).convert("RGB")).astype(int)
+        self.assertEqual(pixels.shape, (640, 640, 3))
+        for at in self.shadow(rows):
+            near = abs(at[:, None] - at).max(axis=2) <= 6
+            shown = pixels[at[:, 1], at[:, 0]]
+            right = [(colours[near[i]] == shown[i]).all(axis=1).any() for i in range(len(rows))]
+            ring = (shown == 0).all(axis=1) | (shown == 255).all(axis=1)
+            if (right | ring).all() and ring.mean() < 0.1 and (shown == colours).all(axis=1).mean() > 0.6:
+                return at, pixels
+        self.fail("the points are not where they should be")
+
+    def test_iris_gives_its_number_and_shows_each_flower_and_its_neighbour(self):
+        text = self.run_example("iris.py", "--picture", self.picture)
+        self.report("iris.py", text)
+        accuracies = [float(x) for x in re.findall(r"accuracy ([\d.]+)", text)]
+        self.assertEqual(len(accuracies), 3)
+        for accuracy in accuracies:
+            self.assertAlmostEqual(accuracy, 0.98, delta=0.01)
+        X, y = load_iris(return_X_y=True)
+        at, pixels = self.points_shown(self.picture, X, numpy.array([(31, 119, 180), (255, 127, 14), (44, 160, 44)])[y])
+        train, test = next(StratifiedKFold(n_splits=3, shuffle=True, random_state=42).split(X, y))
+        near = nearest(X[train], X[test], 1)[:, 0]
+        middles = (at[test] + at[train[near]]) // 2
+        drawn = [(pixels[y - 1:y + 2, x - 1:x + 2] == 120).all(axis=2).any() for x, y in middles[abs(at[test] - at[train[near]]).max(axis=1) > 20]]
+        self.assertGreater(numpy.mean(drawn), 0.8)  # another point may lie over the middle of a line, and neighbours as near may be taken
+        self.assertGreater(len(drawn), 10)
+
     # ---- scikit-plots ----
 
     def test_the_quick_start_prints_a_thousand_ids_nearest_first_and_leaves_nothing(self):
@@ -285,6 +327,10 @@ class Examples(unittest.TestCase):
             cosines = (rows @ rows[0])[ids]
             self.assertEqual(ids[0], 0)
             self.assertTrue((cosines[:-1] >= cosines[1:] - 1e-6).all())
+            colours = numpy.tile((160, 180, 210), (1000, 1))
+            colours[ids[:11]] = (200, 30, 30)
+            at, pixels = self.points_shown(f"{self.folder}/scikitplots_quick_start.png", rows, colours)
+            self.assertTrue((pixels[at[0][1], at[0][0]] == (200, 30, 30)).all())
 
 
 if __name__ == "__main__":
