@@ -63,6 +63,12 @@ class Installed(unittest.TestCase):
         self.assertIn("20000 items sent, 200 queries asked", line)
         self.assertGreaterEqual(int(re.search(r"(\d+) found themselves", line).group(1)), 195)
 
+    def test_scan_in_c_and_in_cpp(self):
+        for compiler in ["cc", "-std=c99"], ["g++", "-std=c++11", "-x", "c++"]:
+            told = re.fullmatch(r"5000 items in (\d+) pages, their mean is 2499.5 1\n", self.said(self.compiled("scan.c", compiler)))
+            self.assertIsNotNone(told)
+            self.assertIn(int(told.group(1)), range(6, 12))  # of at most 1000 items; three shards, each of about 1,667
+
     def test_errors(self):
         told = re.findall(r"^(\S.*): (\w+)$", self.said(self.compiled("errors.c", ["cc", "-std=c99"])), re.M)
         self.assertEqual([code for _, code in told], ["unavailable", "ok", "ok", "exists", "ok", "bad_request", "ok", "ok", "ok", "not_found"])
