@@ -2,7 +2,13 @@
  *
  * The centres of angular and dot are means of directions: each item counts with length 1. dot's items have one more coordinate, the factor, which
  * makes them equally long; as in Annoy 1.17.3 the first item of a centre brings it along and later ones leave it as it is, and its square counts
- * in the margin: what searches the file uses the same margin. */
+ * in the margin: what searches the file uses the same margin.
+ *
+ * One difference, for dot: where no plane parts the items and chance does, Annoy zeroes the vector and leaves the factor of the plane that failed.
+ * Its square is then the margin of every query, so that half of these items is ranked behind for no reason, and such places are many: a margin
+ * that is raised by a square leaves most items on one side. Ours has a factor of 0, and both halves are as near. Of 6,000 items in 24 dimensions
+ * and ten trees, five seeds, Annoy's search at search_k 400 has a recall of .89 to .92 with our files, .78 to .83 with its own; with the factor left
+ * ours had .74 to .83. */
 #include "client/cli/ann_split.h"
 
 #include <math.h>

@@ -21,7 +21,7 @@ MUST_CHECK enum status ann_splitter_new(const struct ann_items *items, uint64_t 
 void ann_splitter_free(struct ann_splitter **s);
 /* A plane for n items, at least 2, into `plane`: a whole node, whose vector and constants are set. It may have all of them on one side. */
 void ann_split_make(struct ann_splitter *s, const uint32_t *ids, uint32_t n, uint8_t *plane);
-/* The one for sides drawn by chance: ann_split_side() with it is such a draw, but for hamming. */
+/* The one for sides drawn by chance: ann_split_side() with it is such a draw, but for hamming. In dot not Annoy's: ann_split.c says why. */
 void ann_split_none(const struct ann_splitter *s, uint8_t *plane);
 /* On which side of the plane an item is; chance, if it lies in it. */
 bool ann_split_side(struct ann_splitter *s, const uint8_t *plane, uint32_t id);
