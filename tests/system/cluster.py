@@ -2,7 +2,6 @@
 
 The client here shares no code with Grove: it is pyzmq, msgpack and numpy, so that a mistake in both codecs cannot hide."""
 import gzip
-import json
 import mmap
 import os
 import random
@@ -211,6 +210,17 @@ class Cluster:
                 p.kill()
         if self.own_folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class OneCluster(unittest.TestCase):
+    """Tests that share one cluster of WORKERS workers, `self.c`. A setUpClass() of their own begins with this one."""
+    WORKERS = 2
+
+    @classmethod
+    def setUpClass(cls):
+        cls.c = Cluster(workers=cls.WORKERS)
+        cls.addClassCleanup(cls.c.close)
+        cls.c.wait_ready()
 
 
 class Client:

@@ -3,7 +3,6 @@
 what is exported is such a file (tests/unit/cli_ann_annoy_test.cpp: for Annoy, too)."""
 import json
 import os
-import unittest
 
 import numpy
 
@@ -13,13 +12,7 @@ CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fuzz/corpu
 METRICS = ("angular", "euclidean", "manhattan", "hamming", "dot")
 
 
-class Import(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.c = cluster.Cluster(workers=2)
-        cls.c.wait_ready()
-        cls.addClassCleanup(cls.c.close)
-
+class Import(cluster.OneCluster):
     def file(self, layout, name="items.ann"):
         """The file of a seed of the fuzzer, without the metric and dimension before it."""
         path = os.path.join(self.c.folder, name)
@@ -67,13 +60,7 @@ class Import(unittest.TestCase):
         self.assertEqual(self.c.grove("describe", "none").returncode, 3)
 
 
-class Export(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.c = cluster.Cluster(workers=2)
-        cls.c.wait_ready()
-        cls.addClassCleanup(cls.c.close)
-
+class Export(cluster.OneCluster):
     def read(self, path):
         with open(path, "rb") as f:
             return f.read()

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import unittest
 
 import numpy
 
@@ -21,22 +20,19 @@ TRAIN, TEST = (20000, 500) if cluster.FULL else (2000, 50)
 METRICS = {"angular": "float", "euclidean": "float", "hamming": "bit"}
 
 
-class AnnBenchmarks(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.cluster = cluster.Cluster(workers=1)
-        cls.cluster.wait_ready()
-        cls.client = grove.Client(cls.cluster.endpoint)
+class AnnBenchmarks(cluster.OneCluster):
+    WORKERS = 1
 
     @classmethod
-    def tearDownClass(cls):
-        cls.cluster.close()
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.client = grove.Client(cls.c.endpoint)
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="grove-test-")
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
-        os.environ["GROVE_ENDPOINT"] = self.cluster.endpoint
+        os.environ["GROVE_ENDPOINT"] = self.c.endpoint
         os.environ["GROVE_PROGRAM"] = cluster.program("grove")
         drive.package(self.folder)
         self.addCleanup(sys.path.remove, self.folder)

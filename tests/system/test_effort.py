@@ -30,14 +30,12 @@ def same(found, other):
                for a, b in zip(found, other))
 
 
-class Fashion(unittest.TestCase):
+class Fashion(cluster.OneCluster):
     """60,000 images in two shards on two workers, built once."""
 
     @classmethod
     def setUpClass(cls):
-        cls.c = cluster.Cluster(workers=2)
-        cls.c.__enter__()
-        cls.addClassCleanup(cls.c.close)
+        super().setUpClass()
         train = cluster.fashion("train")
         cls.queries = cluster.fashion("t10k")[:1000]
         with cls.c.client() as client:

@@ -16,16 +16,7 @@ except ImportError:
     h5py = None
 
 
-class JsonLines(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.c = cluster.Cluster(workers=2)
-        cls.c.wait_ready()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.c.close()
-
+class JsonLines(cluster.OneCluster):
     def items(self, name, *ids):
         return [json.loads(line) for line in self.c.grove("get", name, "--id", *ids, "--json", check=0).stdout.splitlines()]
 
@@ -60,19 +51,16 @@ class JsonLines(unittest.TestCase):
         self.c.grove("import", "bad", "-", "--format", "csv", text="1,2\n", check=0)
 
 
-class Hdf5(unittest.TestCase):
+class Hdf5(cluster.OneCluster):
     """A file in the layout of ann-benchmarks: 6 vectors and 2 queries."""
     FILE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fuzz/corpus/dataset_hdf5/layout")
 
-    @classmethod
-    def setUpClass(cls):
-        cls.c = cluster.Cluster(workers=1)
-        cls.c.wait_ready()
-        cls.c.grove("create", "layout", "--dim", 2, "--metric", "euclidean", check=0)
+    WORKERS = 1
 
     @classmethod
-    def tearDownClass(cls):
-        cls.c.close()
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.c.grove("create", "layout", "--dim", 2, "--metric", "euclidean", check=0)
 
     def test_train_is_imported_and_test_is_searched_for(self):
         self.assertEqual(json.loads(self.c.grove("import", "layout", self.FILE, "--json", check=0).stdout)["ok"], 6)

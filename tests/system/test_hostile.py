@@ -17,19 +17,16 @@ import zmq
 import cluster
 
 
-class CommandLine(unittest.TestCase):
+class CommandLine(cluster.OneCluster):
     """Each misuse: an exit code, one sentence on stderr, nothing on stdout."""
+
+    WORKERS = 1
 
     @classmethod
     def setUpClass(cls):
-        cls.c = cluster.Cluster(workers=1)
-        cls.c.wait_ready()
+        super().setUpClass()
         cls.c.grove("create", "items", "--dim", 3, "--metric", "euclidean", check=0)
         cls.c.grove("put", "items", "--id", 1, "--vector", "[1,2,3]", check=0)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.c.close()
 
     def refused(self, *arguments, code=None, sentence=""):
         done = self.c.grove(*arguments)

@@ -7,19 +7,18 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-import unittest
 
 import cluster
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
-class Installed(unittest.TestCase):
+class Installed(cluster.OneCluster):
     @classmethod
     def setUpClass(cls):
+        super().setUpClass()
         cls.folder = tempfile.mkdtemp(prefix="grove-test-")
-        cls.cluster = cluster.Cluster(workers=2)
-        cls.cluster.wait_ready()
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         subprocess.run(["meson", "install", "-C", cluster.BUILD, "--no-rebuild", "--destdir", cls.folder], check=True, capture_output=True)
         options = json.loads(subprocess.run(["meson", "introspect", cluster.BUILD, "--buildoptions"], check=True, capture_output=True, text=True).stdout)
         [prefix] = [o["value"] for o in options if o["name"] == "prefix"]
@@ -27,12 +26,7 @@ class Installed(unittest.TestCase):
         os.rename(cls.folder + prefix, cls.prefix)
         [library] = [f for f, _, names in os.walk(cls.prefix) if "grove.pc" in names]
         cls.libraries = os.path.dirname(library)
-        cls.environment = {**os.environ, "PKG_CONFIG_PATH": library, "LD_LIBRARY_PATH": cls.libraries, "GROVE_ENDPOINT": cls.cluster.endpoint}
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.close()
-        shutil.rmtree(cls.folder, ignore_errors=True)
+        cls.environment = {**os.environ, "PKG_CONFIG_PATH": library, "LD_LIBRARY_PATH": cls.libraries, "GROVE_ENDPOINT": cls.c.endpoint}
 
     def flags(self, *wanted):
         out = subprocess.run(["pkg-config", f"--define-variable=prefix={self.prefix}", *wanted, "grove"], env=self.environment, check=True, capture_output=True, text=True)
@@ -89,7 +83,7 @@ class Installed(unittest.TestCase):
         self.assertEqual({line.split()[2].split("@")[0] for line in out.splitlines() if line.split()[1] in "TDBRW"}, declared)
 
     def test_the_program_finds_its_helper_and_man_the_pages(self):
-        self.cluster.grove("create", "layout", "--dim", 2, "--metric", "euclidean", check=0)
+        self.c.grove("create", "layout", "--dim", 2, "--metric", "euclidean", check=0)
         told = self.said(os.path.join(self.prefix, "bin/grove"), "import", "layout", os.path.join(ROOT, "tests/fuzz/corpus/dataset_hdf5/layout"), "--json")
         self.assertEqual(json.loads(told)["ok"], 6)
         self.assertEqual(sorted(os.listdir(os.path.join(self.prefix, "share/doc/grove/examples"))), sorted(os.listdir(os.path.join(ROOT, "client/examples"))))

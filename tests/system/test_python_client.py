@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-import unittest
 
 import cluster
 
@@ -19,16 +18,13 @@ def names_seen(client, queue):
     queue.put([row["name"] for row in client.indexes()])
 
 
-class PythonClient(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.cluster = cluster.Cluster(workers=1)
-        cls.cluster.wait_ready()
-        cls.client = grove.Client(cls.cluster.endpoint)
+class PythonClient(cluster.OneCluster):
+    WORKERS = 1
 
     @classmethod
-    def tearDownClass(cls):
-        cls.cluster.close()
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.client = grove.Client(cls.c.endpoint)
 
     def setUp(self):
         for row in self.client.indexes():
@@ -119,9 +115,9 @@ class PythonClient(unittest.TestCase):
         self.client.indexes()
 
     def test_a_silent_coordinator_is_a_timeout_and_for_a_change_an_unknown_outcome(self):
-        client = grove.Client(self.cluster.endpoint, timeout=0.3)
+        client = grove.Client(self.c.endpoint, timeout=0.3)
         client.indexes()
-        self.cluster.coordinator.signal(signal.SIGSTOP)
+        self.c.coordinator.signal(signal.SIGSTOP)
         try:
             start = time.monotonic()
             with self.assertRaises(grove.Timeout) as caught:
@@ -132,7 +128,7 @@ class PythonClient(unittest.TestCase):
                 client.drop("anything")
             self.assertEqual(client.channel().waiting, set())  # given up
         finally:
-            self.cluster.coordinator.signal(signal.SIGCONT)
+            self.c.coordinator.signal(signal.SIGCONT)
         client.timeout = 10
         self.assertEqual(client.indexes(), [])  # late replies are not taken for this one's
 
@@ -147,8 +143,8 @@ class PythonClient(unittest.TestCase):
 
     def test_the_connection_heals_when_the_coordinator_comes_back(self):
         self.client.create("kept", dim=2, metric="dot")
-        self.cluster.coordinator.stop()
-        self.cluster.coordinator.start()
+        self.c.coordinator.stop()
+        self.c.coordinator.start()
         self.assertIn("kept", [row["name"] for row in self.client.indexes()])
 
 

@@ -11,7 +11,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import unittest
 
 import numpy
 from PIL import Image
@@ -63,16 +62,11 @@ def on_white(path):
     return white
 
 
-class Examples(unittest.TestCase):
+class Examples(cluster.OneCluster):
     @classmethod
     def setUpClass(cls):
-        cls.cluster = cluster.Cluster(workers=2)
-        cls.cluster.wait_ready()
-        cls.client = grove.Client(cls.cluster.endpoint)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.close()
+        super().setUpClass()
+        cls.client = grove.Client(cls.c.endpoint)
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="grove-test-")
@@ -82,7 +76,7 @@ class Examples(unittest.TestCase):
 
     def run_example(self, name, *arguments, alone=False, check=0):
         """What it prints. alone: with no cluster at hand. Its indexes are gone afterwards."""
-        env = dict(os.environ, PYTHONPATH=PACKAGE, GROVE_ENDPOINT=self.cluster.endpoint, GROVE_PROGRAM=cluster.program("grove"))
+        env = dict(os.environ, PYTHONPATH=PACKAGE, GROVE_ENDPOINT=self.c.endpoint, GROVE_PROGRAM=cluster.program("grove"))
         if alone:
             del env["GROVE_ENDPOINT"]
         done = subprocess.run(["/usr/bin/python3", os.path.join(PACKAGE, "examples", name), *map(str, arguments)], env=env, cwd=self.folder,

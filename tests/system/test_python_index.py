@@ -7,7 +7,6 @@ import pickle
 import signal
 import sys
 import threading
-import unittest
 from contextlib import redirect_stderr
 
 import numpy
@@ -23,17 +22,12 @@ def nearest(index, vector, queue):
     queue.put(index.search([vector], 3).ids[0].tolist())
 
 
-class PythonIndex(unittest.TestCase):
+class PythonIndex(cluster.OneCluster):
     @classmethod
     def setUpClass(cls):
-        cls.cluster = cluster.Cluster(workers=2)
-        cls.cluster.wait_ready()
-        cls.client = grove.Client(cls.cluster.endpoint)
+        super().setUpClass()
+        cls.client = grove.Client(cls.c.endpoint)
         cls.random = numpy.random.default_rng(cluster.SEED)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.close()
 
     def index(self, name, dim=8, metric="euclidean", **options):
         index = grove.Index.create(name, dim, metric, client=self.client, **options)
@@ -206,7 +200,7 @@ class PythonIndex(unittest.TestCase):
     def test_an_incomplete_answer_is_an_error_that_carries_the_hits(self):
         index = self.index("halved", dim=2, shards=2)
         index.add(range(1000), self.random.standard_normal((1000, 2)))
-        self.cluster.workers[0].signal(signal.SIGSTOP)
+        self.c.workers[0].signal(signal.SIGSTOP)
         try:
             with self.assertRaises(grove.Incomplete) as caught:
                 index.search(numpy.zeros((600, 2)), 5, exact=True, timeout=1)
@@ -215,7 +209,7 @@ class PythonIndex(unittest.TestCase):
             self.assertFalse(result.complete)
             self.assertEqual(index.search(numpy.zeros((3, 2)), 5, exact=True, timeout=1, min_coverage=0.2).ids.shape, (3, 5))
         finally:
-            self.cluster.workers[0].signal(signal.SIGCONT)
+            self.c.workers[0].signal(signal.SIGCONT)
         cluster.wait_for("both shards answer", 10, lambda: index.search([[0, 0]], 1, min_coverage=0).complete)
 
     def test_a_handle_is_pickled_and_used_by_children_and_threads(self):

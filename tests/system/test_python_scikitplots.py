@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 import tempfile
-import unittest
 
 import numpy
 
@@ -18,17 +17,12 @@ import grove  # noqa: E402  (after the path)
 from grove.scikitplots import Annoy, AnnoyIndex, Index  # noqa: E402
 
 
-class ScikitPlots(unittest.TestCase):
+class ScikitPlots(cluster.OneCluster):
     @classmethod
     def setUpClass(cls):
-        cls.cluster = cluster.Cluster(workers=2)
-        cls.cluster.wait_ready()
-        os.environ["GROVE_ENDPOINT"] = cls.cluster.endpoint
+        super().setUpClass()
+        os.environ["GROVE_ENDPOINT"] = cls.c.endpoint
         cls.X = numpy.random.default_rng(cluster.SEED).standard_normal((200, 5)).astype("f4")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.close()
 
     def built(self, **parameters):
         return Index(5, "euclidean", **parameters).fit(self.X, n_trees=4)

@@ -22,18 +22,13 @@ import grove  # noqa: E402  (after the path)
 from grove.sklearn_api import GroveClassifier, GroveNeighbors  # noqa: E402
 
 
-class Sklearn(unittest.TestCase):
+class Sklearn(cluster.OneCluster):
     @classmethod
     def setUpClass(cls):
-        cls.cluster = cluster.Cluster(workers=2)
-        cls.cluster.wait_ready()
-        os.environ["GROVE_ENDPOINT"] = cls.cluster.endpoint
+        super().setUpClass()
+        os.environ["GROVE_ENDPOINT"] = cls.c.endpoint
         random = numpy.random.default_rng(cluster.SEED)
         cls.X, cls.Q = random.standard_normal((300, 6)).astype("f4"), random.standard_normal((40, 6)).astype("f4")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.close()
 
     def test_every_check_of_scikit_learn_passes(self):
         for estimator in (GroveNeighbors(), GroveClassifier()):
