@@ -105,17 +105,21 @@ static void neighbours_are_the_nearest_of_all_that_share_a_group(void **state)
 
 static void a_forest_of_one_tree_keeps_one_and_has_a_good_graph(void **state)
 {
-	struct block b = clusters_of(METRIC_EUCLIDEAN, ROWS, 0), c = clusters_of(METRIC_EUCLIDEAN, ROWS, 0);
-	struct ann_block one, eight;
+	static const struct { enum metric metric; uint32_t trees; } good[] = {{METRIC_EUCLIDEAN, GRAPH_TREES_LEAST}, {METRIC_ANGULAR, GRAPH_TREES_ANGULAR}};
 
-	ann_block_init(&one, &b, 1, 7, runner_inline());
-	ann_block_init(&eight, &c, GRAPH_TREES_LEAST, 7, runner_inline());
-	assert_int_equal(one.view.forest.trees, 1);
-	assert_int_equal(eight.view.forest.trees, GRAPH_TREES_LEAST);
-	assert_int_equal(one.view.graph.edges, eight.view.graph.edges);
-	assert_memory_equal(one.view.graph.to.bytes, eight.view.graph.to.bytes, (size_t)packed_size(one.view.graph.edges, one.view.graph.to.width));
-	ann_block_free(&one);
-	ann_block_free(&eight);
+	for (int i = 0; i < 2; i++) {
+		struct block b = clusters_of(good[i].metric, ROWS, 0), c = clusters_of(good[i].metric, ROWS, 0);
+		struct ann_block one, many;
+		ann_block_init(&one, &b, 1, 7, runner_inline());
+		ann_block_init(&many, &c, good[i].trees, 7, runner_inline());
+		assert_int_equal(one.view.forest.trees, 1);
+		assert_int_equal(many.view.forest.trees, good[i].trees);
+		assert_int_equal(one.view.graph.edges, many.view.graph.edges);
+		assert_memory_equal(one.view.graph.to.bytes, many.view.graph.to.bytes,
+			(size_t)packed_size(one.view.graph.edges, one.view.graph.to.width));
+		ann_block_free(&one);
+		ann_block_free(&many);
+	}
 }
 
 /* Only the edges that make rows reachable may go past the degree; ann_block_init() has checked that all rows are. */

@@ -17,13 +17,14 @@ struct ann {
 
 static uint32_t trees_grown(enum metric m, uint32_t n, uint32_t trees)
 {
-	return graph_wanted(m, n) && trees < GRAPH_TREES_LEAST ? GRAPH_TREES_LEAST : trees;
+	uint32_t needed = graph_wanted(m, n) ? graph_trees(m, trees) : 0;
+	return trees > needed ? trees : needed;
 }
 
 uint64_t ann_build_steps(enum metric m, uint32_t n, uint32_t trees)
 {
 	uint32_t grown = trees_grown(m, n, trees);
-	return (uint64_t)n * grown + (graph_wanted(m, n) ? graph_build_steps(n, grown) : 0);
+	return (uint64_t)n * grown + (graph_wanted(m, n) ? graph_build_steps(m, n, grown) : 0);
 }
 
 static enum status code_rows(struct ann *a, const struct rows *rows, struct runner *runner, struct quant *ret)

@@ -313,9 +313,14 @@ static enum status flatten(const struct making *m, const struct repair *p, struc
 
 /* ---- the life of a graph ---- */
 
-static uint32_t maker_trees(uint32_t trees) { return trees < GRAPH_TREES_MOST ? trees : GRAPH_TREES_MOST; }
+uint32_t graph_trees(enum metric m, uint32_t trees)
+{
+	uint32_t least = m == METRIC_ANGULAR ? GRAPH_TREES_ANGULAR : GRAPH_TREES_LEAST, most = m == METRIC_ANGULAR ? GRAPH_TREES_ANGULAR : GRAPH_TREES_MOST;
 
-uint64_t graph_build_steps(uint32_t n, uint32_t trees) { return (uint64_t)n * (maker_trees(trees) + STEPS_PRUNE); }
+	return trees < least ? least : trees > most ? most : trees;
+}
+
+uint64_t graph_build_steps(enum metric m, uint32_t n, uint32_t trees) { return (uint64_t)n * (graph_trees(m, trees) + STEPS_PRUNE); }
 
 static enum status run_pieces(struct making *m, struct runner *runner, void (*piece)(void *arg, size_t i))
 {
@@ -328,13 +333,15 @@ enum status graph_build(const struct codes *codes, const struct forest_view *for
 {
 	struct making m = {.codes = codes, .pulse = pulse, .progress = progress, .n = forest->n};
 	struct repair repair = {0};
+	uint32_t trees = graph_trees(codes->metric, forest->trees);
 	enum status status = STATUS_NO_MEMORY;
 	size_t places;
 
 	if (size_mul(m.n, KNN_K * sizeof(*m.lists), &places)) m.lists = malloc(places);
 	m.counts = malloc(m.n);
 	if (!m.lists || !m.counts) goto out;
-	status = knn_build(codes, forest, maker_trees(forest->trees), runner, progress, pulse, m.lists, m.counts);
+	require(forest->trees >= trees);
+	status = knn_build(codes, forest, trees, runner, progress, pulse, m.lists, m.counts);
 	if (status == STATUS_OK) status = run_pieces(&m, runner, thin_piece);
 	if (status == STATUS_OK) status = reverse_build(&m);
 	if (status == STATUS_OK) status = run_pieces(&m, runner, join_piece);
