@@ -5,39 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <unistd.h>
-
 #include "common/crc32c.h"
 #include "common/cursor.h"
-#include "tests/unit/store_fixture.h"
+#include "tests/unit/disk_fixture.h"
 #include "worker/store/manifest.h"
 
 static const char FILE_NAME[] = "s/manifest";
-static struct io *io;
-static char root[64];
-
-static int disk_set_up(void **state)
-{
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-	snprintf(root, sizeof root, "%s/grove-manifest-XXXXXX", base);
-	return mkdtemp(root) && io_posix_open(root, &io, NULL) == STATUS_OK ? 0 : -1;
-}
-
-static int disk_tear_down(void **state)
-{
-	folder_empty(io, "s");
-	assert_int_equal(io->ops->remove_dir(io, "s"), STATUS_OK);
-	io_posix_close(&io);
-	return rmdir(root);
-}
-
-static int folder_set_up(void **state)
-{
-	folder_empty(io, "s");
-	return 0;
-}
-
 static void manifest_make(struct manifest *m, uint32_t segments)
 {
 	memset(m, 0, sizeof *m); /* padding too: the tests compare bytes */

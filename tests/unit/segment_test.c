@@ -6,37 +6,12 @@
 #include <cmocka.h>
 
 #include <math.h>
-#include <unistd.h>
 
 #include "tests/fuzz/seal.h"
+#include "tests/unit/disk_fixture.h"
 #include "tests/unit/segment_fixture.h"
 
 static const char FILE_NAME[] = "s/seg-7.grove";
-static struct io *io;
-static char root[64];
-
-static int disk_set_up(void **state)
-{
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-	snprintf(root, sizeof root, "%s/grove-segment-XXXXXX", base);
-	return mkdtemp(root) && io_posix_open(root, &io, NULL) == STATUS_OK ? 0 : -1;
-}
-
-static int disk_tear_down(void **state)
-{
-	folder_empty(io, "s");
-	assert_int_equal(io->ops->remove_dir(io, "s"), STATUS_OK);
-	io_posix_close(&io);
-	return rmdir(root);
-}
-
-static int folder_set_up(void **state)
-{
-	folder_empty(io, "s");
-	return 0;
-}
-
 static struct manifest_segment written(struct some_rows *s)
 {
 	struct manifest_segment entry = {0};

@@ -5,37 +5,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <unistd.h>
-
 #include "common/crc32c.h"
 #include "common/cursor.h"
-#include "tests/unit/store_fixture.h"
+#include "tests/unit/disk_fixture.h"
 
 enum { SALT = 11, RECORDS_MAX = 64 };
 static const char FIRST_FILE[] = "s/wal-00000000000000000001.log";
 
-static struct io *io;
-static char root[64];
-
-static int disk_set_up(void **state)
+static int log_set_up(void **state)
 {
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-	snprintf(root, sizeof root, "%s/grove-wal-XXXXXX", base);
-	return mkdtemp(root) && io_posix_open(root, &io, NULL) == STATUS_OK ? 0 : -1;
-}
-
-static int disk_tear_down(void **state)
-{
-	folder_empty(io, "s");
-	assert_int_equal(io->ops->remove_dir(io, "s"), STATUS_OK);
-	io_posix_close(&io);
-	return rmdir(root);
-}
-
-static int folder_set_up(void **state)
-{
-	folder_empty(io, "s");
+	if (folder_set_up(state) != 0) return -1;
 	assert_int_equal(wal_create(io, "s", uuid_of(1), NULL), STATUS_OK);
 	return 0;
 }
@@ -240,7 +219,7 @@ static void flipped_bit_is_found(struct bytes log, const struct outline *o, size
 static void one_flipped_bit_anywhere_is_found(void **state)
 {
 	for (int clean = 0; clean < 2; clean++) {
-		assert_int_equal(folder_set_up(NULL), 0);
+		assert_int_equal(log_set_up(NULL), 0);
 		struct bytes log = some_log(clean);
 		struct outline o = outline_of(log);
 		for (size_t at = 0; at < log.n; at++) {
@@ -489,7 +468,7 @@ static void claims_far_beyond_the_bad_place_are_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define CLAIM(name) cmocka_unit_test_setup(name, folder_set_up)
+#define CLAIM(name) cmocka_unit_test_setup(name, log_set_up)
 		CLAIM(a_new_log_begins_at_one_and_gives_back_what_was_committed),
 		CLAIM(making_a_log_twice_keeps_the_first),
 		CLAIM(what_was_not_committed_is_not_there),
