@@ -163,9 +163,47 @@ print(names())
 
     def test_a_program_that_is_no_grove_is_said_so(self):
         self.env["GROVE_PROGRAM"] = "/bin/false"
-        script = self.start("grove.cluster.START_SECONDS = 0.5\nfilled()")
-        _, err = script.communicate(timeout=30)
-        self.assertIn("was not ready", err)
+        for program, start_seconds, said in (("/bin/false", 60, "ended before it was ready: it said nothing"), (self.stub("echo no port is free; exit 1"), 60,
+                                             "ended before it was ready: no port is free"), (self.stub("echo waiting; exec sleep 60"), 0.5, "not ready within 0.5 s: waiting")):
+            self.env["GROVE_PROGRAM"] = program
+            script = self.start(f"grove.cluster.START_SECONDS = {start_seconds}\nfilled()")
+            _, err = script.communicate(timeout=30)
+            self.assertIn(said, err)
+            self.nothing_is_left()
+
+    def stub(self, text):
+        """A program that takes the place of grove."""
+        path = os.path.join(self.folder.name, f"stub-{len(text)}")
+        with open(path, "w") as f:
+            f.write(f"#!/bin/sh\n{text}\n")
+        os.chmod(path, 0o700)
+        return path
+
+    def test_one_that_dies_is_replaced_when_the_next_index_needs_it(self):
+        out, err = self.run_script("""
+import signal, subprocess, time
+index = filled()
+first = grove.cluster.embedded()
+[up] = subprocess.run(['pgrep', '-P', str(first.keeper.pid), '-x', 'grove'], capture_output=True, text=True).stdout.split()
+child = os.fork()
+if child == 0:
+    os._exit(0 if grove.cluster.embedded() is first else 1)  # a child has no say in it
+assert os.waitpid(child, 0)[1] == 0
+os.kill(int(up), signal.SIGKILL)
+first.keeper.wait(20)
+try:
+    index.timeout = 1
+    index.index.timeout = 1
+    index.get_nns_by_item(5, 1)
+except grove.GroveError:
+    print('lost')
+other = filled()
+print(other.get_nns_by_item(5, 3), grove.cluster.embedded() is first, os.path.exists(first.folder))
+start = time.monotonic()
+del index  # there is nothing to drop any more, and nobody is waited for
+print(time.monotonic() - start < 0.5)
+""")
+        self.assertEqual((out, err), ("lost\n[5, 4, 6] False False\nTrue\n", ""))
         self.nothing_is_left()
 
     def test_a_local_cluster_may_be_held_by_hand(self):

@@ -2,7 +2,8 @@
 
 `embedded()` starts one when the first AnnoyIndex needs it and no GROVE_ENDPOINT is set; the whole process shares it, and so do
 children that are forked. It ends when this process does, even when that is killed: between us and `grove up` stands a shell that
-waits on a pipe from us, and what ends the pipe ends the cluster and removes its folder.
+waits on a pipe from us, and what ends the pipe ends the cluster and removes its folder. If it is the cluster that ends (killed for its
+memory, say), its indexes are lost, and who needs one next gets another.
 """
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from typing import Any, Optional
+from typing import Any, Optional, Set
 
 from .client import Client
 from .errors import GroveError, Unavailable
@@ -23,7 +24,8 @@ START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 LOOK_SECONDS = 0.02
 PORT_MIN, PORT_MAX = 20000, 32000  # below the ports that the system gives to outgoing connections
-KEEPER = '"$@" </dev/null >"$0/up.log" 2>&1 & up=$!; read -r _; kill -TERM $up 2>/dev/null; wait $up; rm -rf "$0"'
+KEEPER = ('exec 3<&0; "$@" </dev/null 3<&- >"$0/up.log" 2>&1 & up=$!; (read -r _ <&3; kill -TERM $up) 2>/dev/null & reader=$!; '
+          'wait $up; kill $reader 2>/dev/null; tail -c 500 "$0/up.log"; rm -rf "$0"')
 
 
 def find_program() -> Optional[str]:
@@ -49,7 +51,7 @@ class LocalCluster:
         self.endpoint = f"tcp://127.0.0.1:{port}"
         command = [self.program, "up", "--workers", str(workers), "--data", f"{self.folder}/data", "--port", str(port)]
         self.keeper = subprocess.Popen(["/bin/sh", "-c", KEEPER, self.folder, *command], stdin=subprocess.PIPE,
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
             self._wait_ready(workers)
         except BaseException:
@@ -66,16 +68,24 @@ class LocalCluster:
                     return
             except GroveError:
                 pass  # not yet
+            if self.keeper.poll() is not None:
+                raise Unavailable(f"the local cluster ended before it was ready: {self._log()}")
             if time.monotonic() > end:
                 raise Unavailable(f"the local cluster was not ready within {START_SECONDS:g} s: {self._log()}")
             time.sleep(LOOK_SECONDS)
 
     def _log(self) -> str:
+        """The end of what it said."""
         try:
-            with open(f"{self.folder}/up.log", encoding="utf-8", errors="replace") as f:
-                return f.read()[-500:].strip() or "it said nothing"
+            with open(f"{self.folder}/up.log", "rb") if self.keeper.poll() is None else self.keeper.stdout as f:  # type: ignore[union-attr]
+                return f.read()[-500:].decode(errors="replace").strip() or "it said nothing"
         except OSError as e:
             return str(e)
+
+    @property
+    def running(self) -> bool:
+        """False once it was stopped, or has died; a forked child does not notice the latter."""
+        return not self.stopped and (os.getpid() != self.owner or self.keeper.poll() is None)
 
     def stop(self) -> None:
         """End it and remove its folder. Nothing in a process other than the one that started it."""
@@ -97,13 +107,18 @@ class LocalCluster:
 
 _lock = threading.Lock()
 _embedded: Optional[LocalCluster] = None
+_ended: Set[str] = set()  # endpoints of former ones
 
 
 def embedded() -> LocalCluster:
     """This process's own cluster, started at the first call."""
     global _embedded
     with _lock:
-        if _embedded is None or _embedded.stopped:
+        if _embedded is None or not _embedded.running:
+            if _embedded is not None:
+                _ended.add(_embedded.endpoint)
+                atexit.unregister(_embedded.stop)
+                _embedded.stop()
             _embedded = LocalCluster()
             atexit.register(_embedded.stop)
         return _embedded
@@ -115,7 +130,7 @@ def is_embedded(endpoint: str) -> bool:
 
 
 def has_ended(endpoint: str) -> bool:
-    return _embedded is not None and _embedded.endpoint == endpoint and _embedded.stopped
+    return endpoint in _ended or _embedded is not None and _embedded.endpoint == endpoint and not _embedded.running
 
 
 def _after_fork() -> None:
