@@ -197,6 +197,36 @@ class PythonIndex(cluster.OneCluster):
             index.search([[1, 2, 3]], 0)
         self.assertEqual(len(index), 0)
 
+    def test_arguments_come_in_numpys_types_and_wrong_ones_are_refused_however_often_right_ones_came(self):
+        index = self.index(numpy.str_("kinds"), dim=numpy.int64(2), trees=numpy.int32(3))
+        index.add(numpy.array(["one", "two", None], object)[:2], [[1, 1], [2, 2]])  # as pandas has strings
+        index.add(numpy.array([7, 8], object), numpy.array([[3, 3], [4, 4]], object))
+        for k in (2, numpy.int8(2), numpy.uint64(2)):
+            self.assertEqual(index.search([[3, 3]], k).ids.tolist()[0][0], 7)
+        index.search([[3, 3]], 2, mode="forest", search_k=100)
+        self.assertEqual(index.search([[3, 3]], 2, recall=numpy.float32(0.9)).ids[0, 0], 7)
+        self.assertEqual(index.search([[3, 3]], 2, mode="forest", search_k=numpy.int64(100)).ids[0, 0], 7)
+        for wrong in ({"k": 2.0}, {"k": "2"}, {"k": None}, {"k": 0}, {"k": -1}, {"k": 2**64}, {"recall": 0}, {"recall": 1}, {"recall": float("nan")}, {"recall": "much"},
+                      {"search_k": 0}, {"search_k": -1}, {"search_k": 100.0}, {"search_k": 2**31}, {"mode": "best"}, {"mode": numpy.array(1)}, {"timeout": 0}):
+            with self.assertRaises((TypeError, ValueError), msg=str(wrong)):
+                index.search([[3, 3]], **{"k": 2, **wrong})
+        for rows in ([[1j, 0]], [["x", 0]], [[None, 0]], numpy.full((1, 2), numpy.datetime64("2020-01-01")), [[[1, 2]]], [1, 2], []):
+            with self.assertRaises(ValueError, msg=str(rows)):
+                index.search(rows, 1)
+        for ids in (["key", 1], [1, "key"], [1.5], [-1], [2**64], [""], ["k" * 256], [None], "key", numpy.array([1.5])):
+            with self.assertRaises(ValueError, msg=str(ids)):
+                index.add(ids, numpy.ones((len(ids), 2)))
+        self.assertEqual(sorted(item.id for item in index.items() if item.key is None), [7, 8])
+
+    def test_what_a_search_gives_may_be_written_into(self):
+        index = self.index("written", dim=2)
+        index.add([1, 2], [[1, 1], [2, 2]])
+        for rows in (1, 200):  # one request, and several
+            result = index.search(numpy.ones((rows, 2)), 2)
+            result.distances[:] *= 2
+            result.ids[0, 0] = 9
+            result.coverage["items"] += 1
+
     def test_an_incomplete_answer_is_an_error_that_carries_the_hits(self):
         index = self.index("halved", dim=2, shards=2)
         index.add(range(1000), self.random.standard_normal((1000, 2)))

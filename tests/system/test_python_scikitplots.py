@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""scikit-plots' names for an index: chained calls, arrays, parameters, bytes, bundles, pickles; and its quick start."""
+"""scikit-plots' names for an index: chained calls, arrays, parameters, bytes, bundles, pickles."""
 import json
 import os
 import pickle

@@ -12,6 +12,7 @@ grove.errors; arguments of a wrong shape are BadRequest, a ValueError.
 """
 from __future__ import annotations
 
+import operator
 import time
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
@@ -254,6 +255,7 @@ class Index(IndexNames):
 
     def _search(self, rows: numpy.ndarray, k: int, progress: Progress, timeout: Optional[float], **fields: Any) -> SearchResult:
         seconds = self.timeout if timeout is None else timeout
+        k = operator.index(k)
         show = reporter(progress, f"search {self.name}")
         farthest = -numpy.inf if self.metric == "dot" else numpy.inf
         pace = batches.Pace(SEARCH_FIRST, search_most(rows, k), seconds)
@@ -291,6 +293,10 @@ class Index(IndexNames):
 
 def effort(exact: bool, mode: Optional[str], recall: Optional[float], search_k: Optional[int]) -> Dict[str, Any]:
     """How thoroughly to search, as fields of the protocol: one line for each option."""
+    if recall is not None and not 0 < recall < 1:
+        raise BadRequest(f"recall is more than 0 and less than 1, not {recall!r}: exact=True finds everything")
+    if search_k is not None and not 0 < operator.index(search_k) <= protocol.SEARCH_K_MAX:
+        raise LimitExceeded(f"search_k is 1 to {protocol.SEARCH_K_MAX}, not {search_k!r}")
     return {"mode": "exact" if exact else mode,
             "recall": recall,
             "search_k": search_k}

@@ -69,7 +69,11 @@ def contradiction(op: str) -> GroveError:
 
 def pack_head(request: Dict[str, Any]) -> bytes:
     """A request's header but for its id, which header() gives it: the same request can be sent many times, packed once."""
-    return msgpack.packb(dict(request, id=2**64 - 1))[:-8]
+    try:
+        packed: bytes = msgpack.packb(dict(request, id=2**64 - 1), default=_plain)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise BadRequest(f"{request['op']} has an argument that no request can have: {e}") from None
+    return packed[:-8]
 
 
 def header(head: bytes, number: int) -> bytes:
@@ -123,7 +127,7 @@ def _plain(value: Any) -> Any:
     """numpy's numbers and arrays as Python's."""
     if isinstance(value, (numpy.generic, numpy.ndarray)):
         return value.tolist()
-    raise TypeError(f"a {type(value).__name__}")
+    raise TypeError("an integer of more than 64 bits" if isinstance(value, int) else f"a {type(value).__name__}")
 
 
 def unpack_payload(packed: bytes) -> Optional[Dict[str, Any]]:
@@ -132,7 +136,9 @@ def unpack_payload(packed: bytes) -> Optional[Dict[str, Any]]:
 
 def pack_key(key: Any) -> bytes:
     """A key: str (as UTF-8) or bytes, 1 to KEY_MAX bytes; None for none."""
-    packed = b"" if key is None else key.encode() if isinstance(key, str) else bytes(key)
+    if not (key is None or isinstance(key, (str, bytes))):
+        raise BadRequest(f"a key is a str or bytes, not {type(key).__name__}")
+    packed = b"" if key is None else key.encode() if isinstance(key, str) else key
     if key is not None and not 1 <= len(packed) <= KEY_MAX:
         raise LimitExceeded(f"a key has {len(packed)} bytes: 1 to {KEY_MAX} are allowed")
     return packed

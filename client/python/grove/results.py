@@ -131,6 +131,8 @@ def result_of(parts: Sequence[Hits], farthest: float) -> SearchResult:
     counts, ids, distances, coverage = parts[0][:4]
     if len(parts) > 1:
         counts, ids, distances, coverage = (numpy.concatenate([part[i] for part in parts]) for i in range(4))
+    else:
+        ids, distances, coverage = ids.copy(), distances.copy(), coverage.copy()  # people write into them
     counts = counts.astype(numpy.int64)
     payloads = None
     if all(part.payloads is not None for part in parts):

@@ -19,6 +19,8 @@ def batch_of(X: Any, metric: str, dim: int) -> Tuple[str, numpy.ndarray]:
     above 0.5; or packed bits, uint8 [n x ceil(dim / 8)], least significant first.
     """
     X = numpy.asarray(X)
+    if X.dtype.kind not in "fiubOSU":  # an object or a string may be a number
+        raise BadRequest(f"vectors are of real numbers, not of {X.dtype}")
     if X.ndim != 2:
         raise BadRequest(f"vectors are a 2-dimensional array [n x {dim}], not one of shape {X.shape}: for one vector give [vector]")
     packed = metric == "hamming" and X.dtype == numpy.uint8 and X.shape[1] == (dim + 7) // 8 and X.shape[1] != dim
@@ -66,6 +68,8 @@ def ids_of(ids: Iterable[Any]) -> numpy.ndarray:
 
 def names_of(ids: Any) -> Tuple[Optional[numpy.ndarray], Optional[List[bytes]]]:
     """(ids, None) of integers, or (None, keys) of strings or bytes."""
+    if isinstance(ids, numpy.ndarray) and ids.dtype == object and ids.ndim == 1:
+        ids = ids.tolist()  # as pandas has strings
     if not isinstance(ids, numpy.ndarray):
         if isinstance(ids, (str, bytes)):
             raise BadRequest("give a list of ids or keys, not a single one")
