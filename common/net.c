@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,11 +302,11 @@ enum status net_send(struct net_socket *s, const struct net_peer *peer, bool del
 	return STATUS_NO_MEMORY;
 }
 
-struct owned_frames { zmq_msg_t parts[FRAMES_MAX]; size_t count; };
+struct owned_frames { _Atomic uint32_t owners; size_t count; zmq_msg_t parts[FRAMES_MAX]; };
 
 static void owned_free(struct owned_frames **owned)
 {
-	if (!*owned) return;
+	if (!*owned || atomic_fetch_sub(&(*owned)->owners, 1) > 1) return;
 	for (size_t i = 0; i < (*owned)->count; i++) zmq_msg_close(&(*owned)->parts[i]);
 	free(*owned);
 	*owned = NULL;
@@ -345,8 +346,13 @@ enum status net_receive(struct net_socket *s, struct net_message *ret)
 		memcpy(m.peer.bytes, zmq_msg_data(&part), m.peer.size);
 		begun = true;
 	}
-	owned = calloc(1, sizeof(*owned));
-	if (!owned) status = STATUS_NO_MEMORY;
+	owned = malloc(sizeof(*owned));
+	if (!owned) {
+		status = STATUS_NO_MEMORY;
+	} else {
+		atomic_init(&owned->owners, 1);
+		owned->count = 0;
+	}
 	while (status == STATUS_OK && (more || !begun)) {
 		if (begun) {
 			zmq_msg_close(&part);
@@ -391,6 +397,16 @@ void net_message_release(struct net_message *m)
 
 	owned_free(&owned);
 	*m = (struct net_message){0};
+}
+
+void net_message_share(const struct net_message *m, const struct net_frame *frames, size_t count, struct net_message *ret)
+{
+	struct owned_frames *owned = m->owned;
+
+	require(count <= FRAMES_MAX);
+	*ret = (struct net_message){.peer = m->peer, .delimiter = m->delimiter, .count = count, .owned = owned};
+	memcpy(ret->frames, frames, count * sizeof(*frames));
+	if (owned) atomic_fetch_add(&owned->owners, 1);
 }
 
 void net_message_move(struct net_message *to, struct net_message *from)

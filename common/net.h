@@ -59,6 +59,8 @@ MUST_CHECK enum status net_send(struct net_socket *s, const struct net_peer *pee
 /* Never blocks. STATUS_NOT_FOUND: nothing there. STATUS_LIMIT: a message of too many frames was dropped (ret->peer is set). */
 MUST_CHECK enum status net_receive(struct net_socket *s, struct net_message *ret);
 void net_message_release(struct net_message *m); /* zeroed or released ones too */
+/* A message of these frames, which lie inside m's: they stay valid until both are released, in any order and on any thread. */
+void net_message_share(const struct net_message *m, const struct net_frame *frames, size_t count, struct net_message *ret);
 /* Move: *from becomes empty. */
 void net_message_move(struct net_message *to, struct net_message *from);
 

@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/cursor.h"
 #include "common/log.h"
+#include "coordinator/outbox.h"
 
 /* ---- life ---- */
 
@@ -41,6 +42,7 @@ void core_free(struct core **core)
 		change_free(&change);
 	}
 	pending_table_release(&c->pending);
+	outboxes_free(c);
 	membership_release(&c->members);
 	shard_map_release(&c->map);
 	buf_release(&c->scratch);
@@ -175,7 +177,7 @@ bool log_due(struct core *c)
 /* ZeroMQ counts messages, not bytes, and a stopped worker takes none: so bytes are counted here. */
 static bool worker_has_room(const struct core *c, const struct member *member, uint64_t bytes)
 {
-	uint64_t under_way = member->sent_bytes - member->taken_bytes;
+	uint64_t under_way = member->sent_bytes - member->taken_bytes + outbox_bytes(member);
 	return under_way == 0 || under_way + bytes <= WORKER_BYTES_MAX || c->now_us - member->sent_us >= WORKER_PROBE_US;
 }
 
@@ -189,6 +191,11 @@ void part_send(struct core *c, struct pending *p, uint32_t part, struct member *
 	enum status status = cluster_request_encode(r, &e);
 	for (size_t i = 0; i < e.count; i++) bytes += e.frames[i].size;
 	if (status == STATUS_OK && !worker_has_room(c, member, bytes)) status = STATUS_BUSY;
+	if (status == STATUS_OK && p->kind == CLUSTER_SEARCH && outbox_hold(c, member, r->id, &e, bytes)) {
+		fanout_sent(&p->fanout, part, member->id, member->incarnation);
+		encoded_release(&e);
+		return;
+	}
 	if (status == STATUS_OK) status = c->out.to_worker(c->out.arg, &member->peer, e.frames, e.count);
 	if (status == STATUS_OK) {
 		fanout_sent(&p->fanout, part, member->id, member->incarnation);
@@ -425,6 +432,7 @@ void core_tick(struct core *c, uint64_t now_us)
 {
 	uint32_t slot;
 	c->now_us = now_us;
+	outboxes_flush(c);
 	if (now_us >= c->tick_us) {
 		c->tick_us = now_us + CORE_TICK_US;
 		membership_tick(&c->members, now_us, member_gone, c);
@@ -454,6 +462,6 @@ void core_stop(struct core *c, uint64_t now_us)
 
 uint64_t core_next_us(const struct core *c)
 {
-	uint64_t next = timers_next(&c->pending.timers);
+	uint64_t next = c->outboxes ? c->now_us : timers_next(&c->pending.timers);
 	return next < c->tick_us ? next : c->tick_us;
 }

@@ -44,7 +44,8 @@ void core_on_client(struct core *c, const struct client_address *client, const s
 void core_on_client_oversized(struct core *c, const struct client_address *client, uint64_t now_us);
 void core_on_worker(struct core *c, const struct net_peer *peer, const struct net_frame *frames, size_t count, uint64_t now_us);
 void core_on_meta(struct core *c, struct meta_commit **take, uint64_t now_us);
-/* Deadlines and silences up to now. Call it when core_next_us() is reached, after draining what has arrived. */
+/* The end of a turn: what was held back to leave together is sent, then deadlines and silences up to now. Call it after draining what has
+ * arrived, and when core_next_us() is reached. */
 void core_tick(struct core *c, uint64_t now_us);
 uint64_t core_next_us(const struct core *c);
 /* The process is about to end: everything under way is answered as if its deadline had come. */

@@ -37,6 +37,7 @@ struct core {
 	struct membership members;
 	struct pending_table pending;
 	struct change *changes; /* under way */
+	struct outbox *outboxes; /* with something in them */
 	uint64_t start_us, now_us, tick_us;
 	uint64_t logged_us;     /* the last line about a peer's mistake */
 	uint64_t search_memory; /* reserved by searches under way */
@@ -50,7 +51,7 @@ void reply_error(struct core *c, const struct client_address *client, uint64_t r
 /* Answer a pending request and end it. reply->id and ->op are filled in. */
 void pending_reply(struct core *c, struct pending *p, struct client_reply *reply);
 void pending_fail(struct core *c, struct pending *p, const struct report *error);
-/* Send one request to a member as part `part`: sent or unsent in the fanout. r->id and remaining_us are filled in. */
+/* Send one request to a member as part `part`: sent or unsent in the fanout. Searches leave at the end of the turn (outbox.h). r->id and remaining_us are filled in. */
 void part_send(struct core *c, struct pending *p, uint32_t part, struct member *member, struct cluster_request *r);
 /* After the parts of a round were sent: nothing may have been sendable. */
 void pending_settle(struct core *c, struct pending *p);

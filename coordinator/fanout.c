@@ -48,6 +48,15 @@ void fanout_unsent(struct fanout *f, uint32_t part, enum status why)
 	f->parts[part].why = why;
 }
 
+bool fanout_taken_back(struct fanout *f, uint32_t part, enum status why)
+{
+	if (part >= f->count || f->parts[part].state != PART_WAITING) return false;
+	f->parts[part].state = PART_UNSENT;
+	f->parts[part].why = why;
+	f->waiting--;
+	return true;
+}
+
 bool fanout_answered(struct fanout *f, uint32_t part, struct uuid worker)
 {
 	if (part >= f->count || f->parts[part].state != PART_WAITING || !uuid_equal(f->parts[part].worker, worker)) return false;

@@ -3,7 +3,8 @@
  *     ready --sent--> waiting --reply--> answered
  *       |                |-----worker dead or restarted--> gone
  *       |                `-----deadline------------------> late
- *       `--not sent (no connection, its queue is full)---> unsent
+ *       |                `-----its bundle was not taken--.
+ *       `--not sent (no connection, its queue is full)----+-> unsent
  *
  * A part leaves `waiting` once; whatever comes later for it is ignored. The difference between unsent and gone or late is the
  * difference between rejected and unknown for a write. Pure: events are arguments; one thread. */
@@ -35,6 +36,8 @@ MUST_CHECK enum status fanout_init(struct fanout *f, uint32_t count); /* count >
 void fanout_release(struct fanout *f);
 void fanout_sent(struct fanout *f, uint32_t part, struct uuid worker, uint64_t incarnation);
 void fanout_unsent(struct fanout *f, uint32_t part, enum status why);
+/* It was to leave with others, and they could not be sent: true if the part was still waited for. */
+bool fanout_taken_back(struct fanout *f, uint32_t part, enum status why);
 /* True if the part was waiting for exactly this worker: the caller may use the reply. */
 bool fanout_answered(struct fanout *f, uint32_t part, struct uuid worker);
 /* The worker died (incarnation 0) or is another process now: gives up all parts of other incarnations. How many. */

@@ -28,6 +28,7 @@
 #define MEMBER_TICK_GAP_US UINT64_C(1000000)
 enum { MEMBERS_MAX = 1024 };
 
+struct outbox;
 struct member {
 	struct uuid id;
 	enum worker_state state;
@@ -41,6 +42,7 @@ struct member {
 	uint32_t threads, shards;
 	/* Bytes sent to this process so far, and how many of them it has surely taken (core.c, part_send). */
 	uint64_t sent_bytes, taken_bytes, sent_us;
+	struct outbox *outbox; /* the core's (outbox.h); NULL: none yet */
 	struct { bool here, refused; uint64_t incarnation, first_us; } rival; /* a second incarnation, not yet judged or refused */
 };
 

@@ -26,6 +26,7 @@
 #include "coordinator/core.h"
 #include "coordinator/meta.h"
 #include "coordinator/shard_map.h"
+#include "proto/bundle.h"
 
 #define META_ANSWERS "meta-answers"
 enum {
@@ -275,14 +276,27 @@ void server_close(struct server **server)
 
 /* ---- running ---- */
 
+/* A worker's message, or each of those that it put in one. What is no good bundle is for the core to refuse as it does any bad message. */
+static void worker_message(struct server *s, const struct net_message *m)
+{
+	struct bundle_reader bundle;
+	struct net_frame frames[FRAMES_MAX];
+	struct report report;
+	size_t count;
+	if (!bundle_is(m->frames, m->count) || bundle_open(m->frames, m->count, &bundle, &report) != STATUS_OK) {
+		core_on_worker(s->core, &m->peer, m->frames, m->count, clock_us());
+		return;
+	}
+	for (uint64_t now = clock_us(); bundle_next(&bundle, frames, &count);) core_on_worker(s->core, &m->peer, frames, count, now);
+}
+
 /* What is left over here is ready at once when the loop waits again. */
 static void workers_drain(struct server *s)
 {
 	for (int i = 0; i < DRAIN_WORKERS; i++) {
 		struct net_message m = {0};
 		enum status status = net_receive(s->sockets[SOCKET_WORKERS], &m);
-		if (status == STATUS_OK)
-			core_on_worker(s->core, &m.peer, m.frames, m.count, clock_us());
+		if (status == STATUS_OK) worker_message(s, &m);
 		net_message_release(&m);
 		if (status == STATUS_NOT_FOUND) return;
 		if (status != STATUS_OK && status != STATUS_LIMIT) log_warn("receiving from a worker failed: %s", status_name(status));

@@ -16,7 +16,7 @@
 #include "common/uuid.h"
 #include "common/vec.h"
 
-enum { CLIENT_PROTOCOL_VERSION = 1, CLUSTER_PROTOCOL_VERSION = 1 };
+enum { CLIENT_PROTOCOL_VERSION = 1, CLUSTER_PROTOCOL_VERSION = 2 };
 
 /* ---- parts ---- */
 

@@ -43,6 +43,7 @@ void links_close(struct links *l)
 		net_close(&l->link[i].socket);
 	}
 	l->count = 0;
+	bundle_release(&l->bundle);
 	net_free(&l->net);
 }
 
@@ -67,6 +68,17 @@ uint64_t links_queue(struct links *l, struct reply *list)
 	return count;
 }
 
+/* The first answers as one message. How many they are; those that could not be made leave nothing in it. */
+static size_t bundle_up(struct links *l, const struct link *link)
+{
+	size_t n = 0;
+
+	bundle_reset(&l->bundle);
+	for (const struct reply *r = link->head; r; r = r->next, n++)
+		if (r->encoded.count && bundle_add(&l->bundle, r->encoded.frames, r->encoded.count) != STATUS_OK) break;
+	return n;
+}
+
 bool links_flush(struct links *l, uint64_t now_us)
 {
 	bool waiting = false;
@@ -74,13 +86,23 @@ bool links_flush(struct links *l, uint64_t now_us)
 	for (size_t i = 0; i < l->count; i++) {
 		struct link *link = &l->link[i];
 		while (link->head) {
-			struct encoded *e = &link->head->encoded;
-			enum status status = e->count ? net_send(link->socket, NULL, false, e->frames, e->count) : STATUS_OK;
+			struct net_frame frames[2];
+			size_t n = bundle_up(l, link);
+			const struct encoded *first = &link->head->encoded;
+			enum status status = STATUS_OK;
+			if (l->bundle.count) {
+				bundle_frames(&l->bundle, frames);
+				status = net_send(link->socket, NULL, false, frames, 2);
+			} else if (n == 0) { /* too large to share a message */
+				status = net_send(link->socket, NULL, false, first->frames, first->count);
+				n = 1;
+			}
 			/* No room, or no connection. Whoever asked has given up after so long, so the answer may go too. */
 			if (status == STATUS_BUSY && now_us < link->head->born_us + REPLY_KEEP_US) break;
-			if (status != STATUS_OK || !e->count) counter_add(l->dropped, 1);
-			if (status != STATUS_OK) log_debug("an answer for %s was dropped: %s", link->endpoint, status_text(status));
-			drop_first(link);
+			if (status == STATUS_BUSY) n = 1;
+			if (status != STATUS_OK) log_debug("%zu answers for %s were dropped: %s", n, link->endpoint, status_text(status));
+			for (; n > 0; n--, drop_first(link))
+				if (status != STATUS_OK || !link->head->encoded.count) counter_add(l->dropped, 1);
 		}
 		waiting |= link->head != NULL;
 	}

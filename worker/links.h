@@ -8,6 +8,7 @@
 #include "common/io.h"
 #include "common/metrics.h"
 #include "common/net.h"
+#include "proto/bundle.h"
 #include "worker/node.h"
 #include "worker/replies.h"
 #include "worker/server.h"
@@ -20,14 +21,20 @@ struct link {
 	struct reply *head, **tail; /* waiting to be sent */
 };
 
-struct links { struct net *net; struct counter *dropped; /* set before links_open(): answers that went nowhere */ size_t count; struct link link[COORDINATORS_MAX]; };
+struct links {
+	struct net *net;
+	struct counter *dropped; /* set before links_open(): answers that went nowhere */
+	size_t count;
+	struct link link[COORDINATORS_MAX];
+	struct bundle bundle; /* of the answers that are being sent */
+};
 
 MUST_CHECK enum status links_open(struct links *l, const char *const *endpoints, size_t count, struct report *report);
 void links_close(struct links *l); /* answers that are sent already still go out */
 
 /* Put the list of replies into their queues; returns how many. A beat is due at once if one of them changed what beats say. */
 uint64_t links_queue(struct links *l, struct reply *list);
-/* Send what can be sent. True if something still waits. */
+/* Send what can be sent, the answers for one coordinator together. True if something still waits. */
 bool links_flush(struct links *l, uint64_t now_us);
 /* When the next beat is due, on whichever link comes first. */
 uint64_t links_next_beat(const struct links *l);

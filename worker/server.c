@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/metrics_file.h"
 #include "common/prng.h"
+#include "proto/bundle.h"
 #include "worker/background.h"
 #include "worker/dispatch.h"
 #include "worker/links.h"
@@ -156,6 +157,25 @@ static void take_message(struct server *s, size_t i, struct net_message *m, uint
 	net_message_release(m);
 }
 
+/* Each message of a bundle on its own: they share its memory. What is no good bundle is refused as any bad message is. */
+static void take_messages(struct server *s, size_t i, struct net_message *m, uint64_t now)
+{
+	struct bundle_reader bundle;
+	struct net_frame frames[FRAMES_MAX];
+	struct report why;
+	size_t count;
+
+	if (!bundle_is(m->frames, m->count) || bundle_open(m->frames, m->count, &bundle, &why) != STATUS_OK) {
+		take_message(s, i, m, now);
+		return;
+	}
+	while (bundle_next(&bundle, frames, &count)) {
+		struct net_message one;
+		net_message_share(m, frames, count, &one);
+		take_message(s, i, &one, now);
+	}
+}
+
 /* At most a round from each link, so that one coordinator cannot keep the others waiting; what is left is ready at once at the next wait. */
 static void receive(struct server *s, size_t i, uint64_t now)
 {
@@ -164,7 +184,7 @@ static void receive(struct server *s, size_t i, uint64_t now)
 	for (int n = 0; n < RECEIVE_ROUND && status != STATUS_NOT_FOUND; n++) {
 		struct net_message m = {0};
 		status = net_receive(s->links.link[i].socket, &m);
-		if (status == STATUS_OK) take_message(s, i, &m, now);
+		if (status == STATUS_OK) take_messages(s, i, &m, now);
 		net_message_release(&m);
 	}
 }

@@ -132,7 +132,7 @@ static void put_field(struct buf *b, uint32_t number, uint64_t v)
 	put_varint(b, v);
 }
 
-/* A build request's header: valid with version 1 and end 1, followed by `unknown` fields of two bytes or more. */
+/* A build request's header: valid with the version and end 1, followed by `unknown` fields of two bytes or more. */
 static enum status header_with(uint32_t version, uint32_t end, size_t unknown, struct report *report)
 {
 	struct buf b = {0};
@@ -160,17 +160,17 @@ static void versions_have_to_agree(void **state)
 {
 	struct report report = {0};
 
-	assert_int_equal(header_with(1, 1, 0, &report), STATUS_OK);
-	assert_int_equal(header_with(2, 1, 0, &report), STATUS_UNSUPPORTED);
-	assert_non_null(strstr(report.text, "version 2"));
-	assert_int_equal(header_with(1, 0, 0, &report), STATUS_BAD_REQUEST); /* cut short: its end mark is missing */
+	assert_int_equal(header_with(CLUSTER_PROTOCOL_VERSION, 1, 0, &report), STATUS_OK);
+	assert_int_equal(header_with(1, 1, 0, &report), STATUS_UNSUPPORTED); /* without bundles */
+	assert_non_null(strstr(report.text, "version 1"));
+	assert_int_equal(header_with(CLUSTER_PROTOCOL_VERSION, 0, 0, &report), STATUS_BAD_REQUEST); /* cut short: its end mark is missing */
 }
 
 static void unknown_fields_are_ignored_but_not_hoarded(void **state)
 {
-	assert_int_equal(header_with(1, 1, 100, NULL), STATUS_OK);
+	assert_int_equal(header_with(CLUSTER_PROTOCOL_VERSION, 1, 100, NULL), STATUS_OK);
 	/* Each would be an allocation of its own; 64 KiB of them would be 30,000. */
-	assert_int_equal(header_with(1, 1, 30000, NULL), STATUS_BAD_REQUEST);
+	assert_int_equal(header_with(CLUSTER_PROTOCOL_VERSION, 1, 30000, NULL), STATUS_BAD_REQUEST);
 }
 
 static void a_header_that_is_too_long_is_refused(void **state)

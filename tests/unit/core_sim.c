@@ -9,6 +9,7 @@
 #include "common/cursor.h"
 #include "common/log.h"
 #include "common/topk.h"
+#include "proto/bundle.h"
 
 static const struct client_address the_client = {.socket = 0, .peer = {.size = 1, .bytes = {200}}};
 
@@ -478,6 +479,18 @@ void sim_release(struct sim *s)
 
 /* ---- time ---- */
 
+static void request_deliver(struct sim *s, int to_worker, const struct net_frame *frames, size_t count)
+{
+	struct cluster_request r = {0};
+	struct report report = {.status = STATUS_OK};
+	if (cluster_request_decode(frames, count, &r, &report) != STATUS_OK) {
+		fprintf(stderr, "request not decoded: %s\n", report_text(&report));
+		abort();
+	}
+	worker_handle(s, (unsigned)to_worker, &r);
+	cluster_request_release(&r);
+}
+
 static void message_deliver(struct sim *s, struct sim_message *m)
 {
 	if (m->to_worker < 0) {
@@ -485,14 +498,16 @@ static void message_deliver(struct sim *s, struct sim_message *m)
 		core_on_worker(s->core, &peer, m->frames, m->count, s->now_us);
 		return;
 	}
-	struct cluster_request r = {0};
+	struct bundle_reader bundle;
 	struct report report = {.status = STATUS_OK};
-	if (cluster_request_decode(m->frames, m->count, &r, &report) != STATUS_OK) {
-		fprintf(stderr, "request not decoded: %s\n", report_text(&report));
-		abort();
+	struct net_frame frames[FRAMES_MAX];
+	size_t count;
+	if (!bundle_is(m->frames, m->count)) {
+		request_deliver(s, m->to_worker, m->frames, m->count);
+		return;
 	}
-	worker_handle(s, (unsigned)m->to_worker, &r);
-	cluster_request_release(&r);
+	require(bundle_open(m->frames, m->count, &bundle, &report) == STATUS_OK);
+	while (bundle_next(&bundle, frames, &count)) request_deliver(s, m->to_worker, frames, count);
 }
 
 static void step(struct sim *s)

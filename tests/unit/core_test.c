@@ -11,6 +11,7 @@
 
 #include "common/cursor.h"
 #include "core_sim.h"
+#include "proto/bundle.h"
 
 enum { MS = 1000, SECOND = 1000000 };
 
@@ -195,20 +196,93 @@ static void a_restarted_coordinator_finds_everything_without_restarting_workers(
 	sim_release(&s);
 }
 
-/* The id of the search that is on its way to a worker. */
-static uint64_t search_id_under_way(const struct sim *s)
+/* The messages that are on their way to workers, each of searches alone; *ret_id is the id of the last of these. */
+static unsigned searches_under_way(const struct sim *s, unsigned *ret_messages, uint64_t *ret_id)
 {
-	struct cluster_request r = {0};
-	uint64_t id = 0;
+	struct bundle_reader bundle;
+	struct net_frame frames[FRAMES_MAX];
+	struct report why;
+	size_t count;
+	unsigned searches = 0;
+	*ret_messages = 0;
 	for (const struct sim_message *m = s->messages; m; m = m->next) {
-		if (m->to_worker < 0 || cluster_peek(m->frames, m->count) != CLUSTER_SEARCH) continue;
-		assert_int_equal(cluster_request_decode(m->frames, m->count, &r, NULL), STATUS_OK);
-		assert_true(id == 0);
-		id = r.id;
-		cluster_request_release(&r);
+		if (m->to_worker < 0 || !bundle_is(m->frames, m->count)) continue;
+		assert_int_equal(bundle_open(m->frames, m->count, &bundle, &why), STATUS_OK);
+		for (; bundle_next(&bundle, frames, &count); searches++) {
+			struct cluster_request r = {0};
+			assert_int_equal(cluster_request_decode(frames, count, &r, NULL), STATUS_OK);
+			assert_int_equal(r.kind, CLUSTER_SEARCH);
+			*ret_id = r.id;
+			cluster_request_release(&r);
+		}
+		++*ret_messages;
 	}
-	assert_true(id != 0);
-	return id;
+	return searches;
+}
+
+static struct client_request a_search(const float *value)
+{
+	struct client_request r = {.op = CLIENT_SEARCH, .index = "shoes", .timeout_ms = 5000};
+	r.search.spec = (struct search_spec){.k = 10, .mode = SEARCH_EXACT};
+	r.search.nq = r.search.dim = 1;
+	r.search.dtype = DTYPE_F32;
+	r.search.vectors = (const uint8_t *)value;
+	r.search.min_coverage = 1;
+	return r;
+}
+
+static void searches_of_one_turn_leave_as_one_message_for_each_worker(void **state)
+{
+	enum { SEARCHES = 7, WORKERS = 2 };
+	struct sim s;
+	float value = 0;
+	unsigned messages;
+	uint64_t id, before;
+	struct client_request r = a_search(&value);
+	with_workers(&s, WORKERS);
+	assert_int_equal(sim_create(&s, "shoes", 4), STATUS_OK);
+	put_ids(&s, "shoes", 0, 40);
+	before = counter_value(&core_metrics(s.core)->queries);
+	for (int i = 0; i < SEARCHES; i++) send_only(&s, &r);
+	assert_int_equal(searches_under_way(&s, &messages, &id), 0);
+	assert_true(core_next_us(s.core) <= s.now_us);
+	core_tick(s.core, s.now_us);
+	assert_int_equal(searches_under_way(&s, &messages, &id), SEARCHES * WORKERS);
+	assert_int_equal(messages, WORKERS);
+	assert_true(core_next_us(s.core) > s.now_us);
+	sim_run(&s, SECOND);
+	assert_int_equal(counter_value(&core_metrics(s.core)->queries), before + SEARCHES);
+	assert_int_equal(s.reply.error.status, STATUS_OK);
+	assert_int_equal(s.reply.search.total, 10);
+	assert_true(core_check(s.core));
+	sim_release(&s);
+}
+
+static void searches_that_cannot_leave_are_missing_at_once_and_not_at_their_deadline(void **state)
+{
+	enum { SEARCHES = 3 };
+	struct sim s;
+	float value = 0;
+	struct client_request r = a_search(&value);
+	with_workers(&s, 2);
+	assert_int_equal(sim_create(&s, "shoes", 4), STATUS_OK);
+	put_ids(&s, "shoes", 0, 40);
+	uint64_t before = counter_value(&core_metrics(s.core)->incomplete);
+	sim_worker_kill(&s, 1);
+	for (int i = 0; i < SEARCHES; i++) send_only(&s, &r);
+	sim_run(&s, 100000);
+	assert_int_equal(s.replies, 1);
+	assert_int_equal(s.reply.error.status, STATUS_INCOMPLETE);
+	assert_int_equal(counter_value(&core_metrics(s.core)->incomplete), before + SEARCHES);
+	/* Both gone: nobody is left to wait for. */
+	sim_worker_kill(&s, 0);
+	send_only(&s, &r);
+	assert_int_equal(s.replies, 0);
+	core_tick(s.core, s.now_us);
+	assert_int_equal(s.replies, 1);
+	assert_int_not_equal(s.reply.error.status, STATUS_OK);
+	assert_true(core_check(s.core));
+	sim_release(&s);
 }
 
 /* A worker goes on with what a coordinator asked before it died, and its answer goes to the next one. */
@@ -223,18 +297,15 @@ static void an_answer_meant_for_the_coordinators_former_life_is_nobodys(void **s
 	with_workers(&s, 1);
 	assert_int_equal(sim_create(&s, "shoes", 1), STATUS_OK);
 	put_ids(&s, "shoes", 0, 10);
-	struct client_request r = {.op = CLIENT_SEARCH, .index = "shoes", .timeout_ms = 5000};
-	r.search.spec = (struct search_spec){.k = 10, .mode = SEARCH_EXACT};
-	r.search.nq = r.search.dim = 1;
-	r.search.dtype = DTYPE_F32;
-	r.search.vectors = (const uint8_t *)&value;
-	r.search.min_coverage = 1;
+	struct client_request r = a_search(&value);
 	for (int life = 0; life < LIVES; life++) {
 		/* Each life is like the one before, up to its first search. */
 		sim_coordinator_restart(&s);
 		sim_run(&s, SECOND);
 		send_only(&s, &r);
-		ids[life] = search_id_under_way(&s);
+		core_tick(s.core, s.now_us);
+		unsigned messages;
+		assert_int_equal(searches_under_way(&s, &messages, &ids[life]), 1);
 		for (int before = 0; before < life; before++) {
 			uint64_t late_before = counter_value(&core_metrics(s.core)->late_replies);
 			struct net_peer worker = {.size = 2, .bytes = {0, s.workers[0].connection}};
@@ -698,6 +769,8 @@ int main(void)
 		cmocka_unit_test(a_write_to_a_dead_worker_is_rejected_and_to_a_silent_one_unknown),
 		cmocka_unit_test(a_restarted_coordinator_finds_everything_without_restarting_workers),
 		cmocka_unit_test(an_answer_meant_for_the_coordinators_former_life_is_nobodys),
+		cmocka_unit_test(searches_of_one_turn_leave_as_one_message_for_each_worker),
+		cmocka_unit_test(searches_that_cannot_leave_are_missing_at_once_and_not_at_their_deadline),
 		cmocka_unit_test(a_made_shard_that_its_worker_lost_is_reported_and_never_made_again),
 		cmocka_unit_test(a_create_that_a_crash_interrupts_is_finished_after_the_restart),
 		cmocka_unit_test(a_create_past_its_deadline_goes_on_and_is_there_later),

@@ -579,6 +579,33 @@ static void what_arrived_before_a_send_is_ready_after_it(void **state)
 	}
 }
 
+static void what_is_shared_of_a_message_lives_as_long_as_the_last_of_it(void **state)
+{
+	struct net_socket *client = dealer_to(endpoint);
+	uint8_t bytes[1000];
+	struct net_frame frame = {bytes, sizeof(bytes)};
+	struct net_message m = {0}, parts[3];
+
+	memset(bytes, 42, sizeof(bytes));
+	send_soon(client, NULL, &frame, 1);
+	assert_int_equal(next_message(server, &m), STATUS_OK);
+	for (size_t i = 0; i < 3; i++) {
+		struct net_frame inside = {m.frames[0].bytes + 100 * i, 100};
+		net_message_share(&m, &inside, 1, &parts[i]);
+		assert_true(net_peer_equal(&parts[i].peer, &m.peer));
+	}
+	net_message_release(&m);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(parts[i].count, 1);
+		for (size_t at = 0; at < 100; at++) assert_int_equal(parts[i].frames[0].bytes[at], 42);
+		net_message_release(&parts[i]);
+	}
+	/* Of a message that owns nothing nothing is owned. */
+	struct net_message bare = {.count = 1, .frames = {frame}};
+	net_message_share(&bare, &frame, 1, &parts[0]);
+	net_message_release(&parts[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -600,6 +627,7 @@ int main(void)
 		CLAIM(an_inbox_name_stands_once),
 		CLAIM(waiting_tells_which_thing_is_ready),
 		CLAIM(what_arrived_before_a_send_is_ready_after_it),
+		CLAIM(what_is_shared_of_a_message_lives_as_long_as_the_last_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,9 +16,10 @@
 
 #include "common/clock.h"
 #include "common/cursor.h"
-#include "common/net.h"
 #include "common/io.h"
 #include "common/metrics_file.h"
+#include "common/net.h"
+#include "proto/bundle.h"
 #include "proto/cluster_codec.h"
 #include "tests/support/exposition.h"
 
@@ -37,6 +38,9 @@ struct front {
 	struct uuid worker, worker_cluster;
 	uint32_t shard_count;
 	struct shard_report shards[8];
+	/* A message of several answers, and what is left of it. */
+	struct net_message several;
+	struct bundle_reader bundle;
 };
 
 static char folder[64];
@@ -68,6 +72,7 @@ static void front_open(struct front *f)
 
 static void front_close(struct front *f)
 {
+	net_message_release(&f->several);
 	net_close(&f->socket);
 	net_free(&f->net);
 }
@@ -91,16 +96,33 @@ static void take_beat(struct front *f, const struct net_message *m)
 	cluster_request_release(&r);
 }
 
+/* The next answer of those that came in one message. */
+static bool front_next_of_several(struct front *f, struct net_message *ret)
+{
+	struct net_frame frames[FRAMES_MAX];
+	size_t count;
+
+	if (!bundle_next(&f->bundle, frames, &count)) return false;
+	assert_int_equal(cluster_peek(frames, count), CLUSTER_REPLY);
+	net_message_share(&f->several, frames, count, ret);
+	return true;
+}
+
 /* Beats are taken on the way; true if a reply came, now the caller's. */
 static bool front_next(struct front *f, uint64_t until_us, struct net_message *ret)
 {
+	if (ret && front_next_of_several(f, ret)) return true;
 	while (clock_us() < until_us) {
 		struct net_poll poll = {.socket = f->socket, .fd = -1};
 		assert_int_equal(net_wait(&poll, 1, 20000), STATUS_OK);
 		for (struct net_message m = {0}; net_receive(f->socket, &m) == STATUS_OK; net_message_release(&m)) {
-			if (cluster_peek(m.frames, m.count) == CLUSTER_REPLY) {
-				net_message_move(ret, &m);
-				return true;
+			if (bundle_is(m.frames, m.count)) {
+				struct report why = {0};
+				assert_non_null(ret);
+				net_message_release(&f->several);
+				net_message_move(&f->several, &m);
+				assert_int_equal(bundle_open(f->several.frames, f->several.count, &f->bundle, &why), STATUS_OK);
+				return front_next_of_several(f, ret);
 			}
 			take_beat(f, &m);
 			if (ret) continue;
