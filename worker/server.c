@@ -18,6 +18,7 @@
 
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/codes.h"
 #include "common/log.h"
 #include "common/metrics_file.h"
 #include "common/prng.h"
@@ -285,7 +286,8 @@ static enum status start(struct server *s, struct report *report)
 	if (status != STATUS_OK) return status;
 	status = start_metrics(s, report);
 	if (status != STATUS_OK) return status;
-	log_info("worker %s serves %s with %zu threads, kernels %s", s->worker_text, s->options->data, s->options->threads, vec_kernels()->name);
+	log_info("worker %s serves %s with %zu threads, kernels %s for vectors and %s for codes", s->worker_text, s->options->data, s->options->threads,
+		vec_kernels()->name, code_kernels()->name);
 	return STATUS_OK;
 }
 

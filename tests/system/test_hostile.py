@@ -269,6 +269,50 @@ class Wire(unittest.TestCase):
             self.assertGreater(outcomes["busy"], 0)
             self.assertGreater(outcomes["ok"], 0)
 
+    def test_overload_keeps_recall(self):
+        """Graph searches from many connections, each past its bound: what is called complete is to the bit what a calm cluster answers."""
+        k, clients, each, rounds = 10, 24, 100, 3
+        with cluster.Cluster(workers=2) as c, c.client() as client:
+            random = numpy.random.default_rng(cluster.SEED)
+            rows = (random.standard_normal((20200, 6)) @ random.standard_normal((6, 48))).astype(numpy.float32)
+            rows, queries = rows[200:], rows[:200]
+            client.create("items", dim=48, metric="euclidean", shards=2)
+            for start in range(0, len(rows), 5000):
+                client.upsert("items", numpy.arange(start, start + 5000), rows[start:start + 5000])
+            client.build("items", timeout_ms=120000)
+            truth = client.search("items", queries, k, exact=True)
+            calm = [client.search("items", queries[i:i + 1], k)[0] for i in range(len(queries))]
+            recall = numpy.mean([len(set(a.ids) & set(t.ids)) / k for a, t in zip(calm, truth)])
+            self.assertGreaterEqual(recall, 0.9)
+            outcomes = {"ok": 0, "busy": 0, "incomplete": 0}
+            found = []
+            others = [c.client() for _ in range(clients)]
+            for _ in range(rounds):
+                asked = [{other.search_send("items", queries[q:q + 1], k, timeout_ms=60000): q for q in (int(random.integers(len(queries))) for _ in range(each))}
+                         for other in others]
+                for other, sent in zip(others, asked):
+                    while sent:
+                        reply = other.search_receive(60)
+                        if isinstance(reply, cluster.Error):
+                            self.assertIn(reply.code, ("busy", "incomplete"))
+                            sent.pop(reply.reply["id"])
+                            outcomes[reply.code] += 1
+                            continue
+                        number, [answer] = reply
+                        q = sent.pop(number)
+                        self.assertTrue(answer.complete)
+                        self.assertEqual(list(answer.ids), list(calm[q].ids), "a poorer answer called complete")
+                        found.append(len(set(answer.ids) & set(truth[q].ids)) / k)
+                        outcomes["ok"] += 1
+            print(f"\n| {rounds} x {clients} x {each} graph searches at once: {outcomes}, recall {recall:.4f} calm, {numpy.mean(found):.4f} in the flood")
+            self.assertEqual(sum(outcomes.values()), rounds * clients * each)
+            self.assertGreater(outcomes["ok"], 100)
+            self.assertGreater(outcomes["busy"], 100)
+            self.assertGreater(numpy.mean(found), recall - 0.02)
+            for other in others:
+                other.close()
+            self.assertTrue(all(a.complete for a in client.search("items", queries, k)))
+
 
 class Limits(unittest.TestCase):
     """What the system denies a process is an error with a sentence, not its end."""

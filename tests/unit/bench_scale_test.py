@@ -61,5 +61,19 @@ class Scale(unittest.TestCase):
         self.assertNotEqual(run.returncode, 0)
         self.assertIn("the set nobody is not there", run.stderr)
 
+    def test_what_is_not_built_is_named_with_what_builds_it(self):
+        with tempfile.TemporaryDirectory() as empty:
+            run = subprocess.run([ROOT / "bench/scale", "--pair", "--set", "tiny", "--as-built", "--build", empty], capture_output=True, text=True)
+            self.assertNotEqual(run.returncode, 0)
+            self.assertIn(f"{empty}/client/cli/grove is not there", run.stderr)
+            for folder in "client/cli", "coordinator", "worker", "bench/load":  # all but the pair
+                os.makedirs(f"{empty}/{folder}", exist_ok=True)
+                for program in pathlib.Path(BUILD, folder).iterdir():
+                    if program.is_file() and program.name != "pair":
+                        os.symlink(program, f"{empty}/{folder}/{program.name}")
+            run = subprocess.run([ROOT / "bench/scale", "--pair", "--set", "tiny", "--as-built", "--build", empty], capture_output=True, text=True)
+            self.assertNotEqual(run.returncode, 0)
+            self.assertIn(f"ninja -C {empty} scale", run.stderr)
+
 
 unittest.main()
