@@ -5,10 +5,22 @@ import os
 import pickle
 import sys
 import tempfile
+import unittest
 
 import numpy
+from sklearn.base import clone
 
 import cluster
+
+try:
+    import matplotlib
+    import matplotlib.pyplot
+except ImportError:
+    matplotlib = None
+try:
+    import pandas
+except ImportError:
+    pandas = None
 
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "client", "python"))
 sys.path.insert(0, PACKAGE)
@@ -88,6 +100,73 @@ class ScikitPlots(cluster.OneCluster):
         for copy in copies:
             numpy.testing.assert_array_equal(copy.kneighbors(self.X[:20])[0], before)
         self.assertEqual(len(pickle.loads(pickle.dumps(Index(3, "dot")))), 0)
+
+    def test_graphs_matrices_and_frames_have_what_a_search_gives(self):
+        index = self.built()
+        handle = index.index
+        cluster.wait_for("the items are counted", 5, lambda: len(handle) == 200)
+        ids, distances = index.kneighbors(self.X[:20], 4)
+        for each in (index, handle):
+            graph = each.kneighbors_graph(self.X[:20], 4, mode="distance", **({"search_k": 12} if each is index else {}))
+            self.assertEqual(graph.shape, (20, 200))
+            self.assertEqual(sorted(graph[3].indices.tolist()), sorted(each.kneighbors(self.X[3:4], 4)[0][0].tolist()))
+            self.assertEqual(each.kneighbors_graph(self.X[:20], 4).sum(), 80)
+            numpy.testing.assert_array_equal(each.to_scipy_csr([5, 3]).toarray(), self.X[[5, 3]])
+        numpy.testing.assert_allclose(index.kneighbors_graph(self.X[:20], 4, mode="distance")[3, ids[3]].toarray()[0], distances[3])
+        with self.assertRaises(ValueError):
+            index.kneighbors_graph(self.X[:2], 2, mode="best")
+        far = grove.Index.create("far", 2, "euclidean")
+        self.addCleanup(far.drop)
+        far.add([1, 2**40], [[0, 0], [1, 1]])
+        with self.assertRaises(ValueError):
+            far.kneighbors_graph([[0, 0]], 2)  # its columns would be too many
+        self.assertEqual(far.kneighbors_graph([[0, 0]], 1).shape, (1, 2))
+        self.assertEqual(handle.from_yaml(handle.to_yaml()).name, handle.name)
+        self.assertEqual(Index.from_yaml(index.to_yaml()).get_params(), index.get_params())
+
+    @unittest.skipUnless(pandas, "python3-pandas is not installed")
+    def test_a_frame_has_the_ids_for_its_index(self):
+        frame = self.built().to_pandas([5, 3])
+        self.assertEqual((frame.index.tolist(), frame.index.name, frame.shape), ([5, 3], "id", (2, 5)))
+        numpy.testing.assert_array_equal(frame.to_numpy(), self.X[[5, 3]])
+
+    @unittest.skipUnless(matplotlib, "python3-matplotlib is not installed")
+    def test_plots_show_each_item_and_its_neighbours(self):
+        matplotlib.use("Agg")
+        index = self.built()
+        cluster.wait_for("the items are counted", 5, lambda: len(index.index) == 200)
+        labels = [i % 3 for i in range(200)]
+        for each in (index, index.index):
+            _, ax = matplotlib.pyplot.subplots()
+            places, ids, same = each.plot_index(labels, ax=ax, title="all")
+            self.assertIs(same, ax)
+            self.assertEqual(ids.tolist(), list(range(200)))
+            numpy.testing.assert_allclose(ax.collections[0].get_offsets(), places)
+            numpy.testing.assert_allclose(numpy.cov(places.T)[0, 1], 0, atol=1e-9)  # principal components
+            each.plot_knn_edges(places, ids=ids, k=3, ax=ax)
+            lines = {tuple(map(tuple, line)) for line in ax.collections[1].get_segments()}
+            self.assertGreaterEqual(len(lines), 300)
+            self.assertLessEqual(len(lines), 600)
+            near = [i for i in each.query_by_item(7, 4).tolist() if i != 7][0]
+            self.assertTrue({(tuple(places[7]), tuple(places[near])), (tuple(places[near]), tuple(places[7]))} & lines)
+            few, some, _ = each.plot_index(ids=[9, 4, 7], ax=ax, dims=(1, 2), l2_normalize=True)
+            self.assertEqual((few.shape, some.tolist()), ((3, 2), [9, 4, 7]))
+            each.plot_knn_edges(few, ids=some, k=199, ax=ax, undirected=False)
+            self.assertEqual(len(ax.collections[3].get_segments()), 6)  # none to items that are not there
+            matplotlib.pyplot.close()
+            for wrong in (lambda: each.plot_index(labels[:3], ax=ax), lambda: each.plot_index(ids=[1, 2], dims=(0, 2), ax=ax),
+                          lambda: each.plot_knn_edges(places[:5], ids=[1], ax=ax)):
+                self.assertRaises(ValueError, wrong)
+
+    def test_what_notebooks_and_scikit_learn_ask_for(self):
+        index = self.built(n_neighbors=3)
+        self.assertIn("<td>200</td>", index._repr_html_())
+        self.assertIn("n_items=200", index.repr_info())
+        self.assertGreater(index.memory_usage(), 200 * 20)
+        self.assertEqual(Index(4, "dot").memory_usage(), 0)
+        self.assertEqual(index.get_feature_names_out().tolist(), ["neighbor_0", "neighbor_1", "neighbor_2"])
+        copy = clone(index)
+        self.assertEqual((len(copy), copy.get_params()), (0, index.get_params()))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ from typing import Any, Dict, Iterable, Iterator, Optional, Set, Tuple, Union
 import numpy
 
 from .errors import BadRequest, NotFound
+from .index_views import IndexViews
 
 Found = Union[numpy.ndarray, Tuple[numpy.ndarray, numpy.ndarray]]
 
 
-class IndexNames:
+class IndexNames(IndexViews):
     """Mixed into Index; uses its add(), get(), search() and search_ids()."""
 
     name: str

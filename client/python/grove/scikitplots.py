@@ -5,10 +5,12 @@ It is grove.AnnoyIndex with what scikit-plots changes and adds: methods that cha
 the metric has more names; f may be left to the first vector; len(); arrays in and out (index_names.py); parameters and fit() as in
 scikit-learn; bytes, bundles and pickles that hold the items themselves (the format `copy` of annoy_files.py, for any cluster).
 
-Not here: plots, YAML, and scikit-plots' own binary forms (its pickles and .ann files with 64-bit ids).
+Not here: scikit-plots' own binary forms (its pickles, pickle_mode and compress_mode; load() does take its .ann files), feature_names_in_
+and __sklearn_tags__.
 """
 from __future__ import annotations
 
+import html
 import json
 import os
 import tempfile
@@ -124,6 +126,28 @@ class Index(IndexNames, Base):
     def info(self) -> Dict[str, Any]:
         """f, metric, n_items, n_trees, seed, n_neighbors."""
         return dict(self._facts(), seed=self.seed, n_neighbors=self.n_neighbors)
+
+    def repr_info(self) -> str:
+        """One line with what info() says."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.info().items())})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = "".join(f"<tr><th>{name}</th><td>{html.escape(repr(value))}</td></tr>" for name, value in self.info().items())
+        return f"<table><caption>{type(self).__name__}</caption>{rows}</table>"
+
+    def memory_usage(self) -> int:
+        """Bytes that the workers use for it, as they last reported; 0 before the first vector."""
+        index = self.index
+        return 0 if index is None else sum(int(row["memory_bytes"]) for row in index.describe()["shard_rows"])
+
+    def get_feature_names_out(self, input_features: Any = None) -> numpy.ndarray:
+        """Names of what transform() gives: neighbor_0, neighbor_1, ..."""
+        return numpy.array([f"neighbor_{i}" for i in range(self.n_neighbors)], dtype=object)
+
+    def __sklearn_clone__(self) -> "Index":
+        """Of the same parameters, without items."""
+        return type(self)(**self.get_params())
 
     def get_params(self, deep: bool = True) -> Dict[str, Any]:
         return {"f": self.f, "metric": self.metric, "n_neighbors": self.n_neighbors, "on_disk_path": self.on_disk_path,
