@@ -4,8 +4,10 @@
 The expectations were taken from running Annoy 1.17.3; where Grove differs on purpose (client/python/grove/annoy.py lists it) the test
 says so."""
 import array
+import copy
 import os
 import pathlib
+import pickle
 import sys
 import tempfile
 import threading
@@ -352,6 +354,112 @@ class Conformance:
         self.assertNotEqual(first, found(8))
         self.assertEqual(found(None), found(None))
         self.assertEqual(found(-5), found(-5))
+
+    def test_the_number_of_jobs_does_not_change_the_results(self):
+        X = self.random.standard_normal((1500, 12)).astype("f4")
+        found = []
+        for n_jobs in (1, 3, -1):
+            index = self.kind(12, "angular")
+            for i in range(1500):
+                index.add_item(i, X[i])
+            self.assertTrue(index.build(2, n_jobs))
+            found.append([index.get_nns_by_item(i, 10, search_k=40) for i in range(0, 1500, 100)])
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(found[0], found[2])
+
+    def test_unload_save_and_load_bring_the_first_seed_back(self):
+        X = self.random.standard_normal((2000, 16)).astype("f4")
+        index = self.kind(16, "angular")
+
+        def found():
+            for i in range(2000):
+                index.add_item(i, X[i])
+            index.build(2)
+            return [index.get_nns_by_item(i, 10, search_k=40) for i in range(0, 2000, 100)]
+        first = found()
+        index.unload()
+        self.assertIsNone(index.set_seed(0))
+        self.assertNotEqual(found(), first)
+        index.save(self.path("a"))
+        index.unload()
+        index.set_seed(5)
+        index.unload()
+        self.assertEqual(found(), first)
+        index.unload()
+        index.load(self.path("a"))
+        index.unload()
+        self.assertEqual(found(), first)
+        grove.annoy_files.discard(self.path("a"))
+
+    def test_distances_before_the_build_are_those_after_it(self):
+        for metric in METRICS:
+            index, X = self.filled(n=20, f=7, metric=metric, trees=0)
+            for i, j in ((0, 1), (5, 5), (19, 3)):
+                self.assertAlmostEqual(index.get_distance(i, j), true_distances(metric, X[i:i + 1], X[j])[0], 4, metric)
+
+    def test_equal_distances_are_in_the_order_of_ids(self):
+        for metric in METRICS:
+            index = self.kind(3, metric)
+            for i in (5, 3, 8, 1):
+                index.add_item(i, [1, 2, 0])
+            index.add_item(2, [1, 1, 1])
+            index.build(3)
+            self.assertEqual([i for i in index.get_nns_by_vector([1, 2, 0], 9) if i != 2], [1, 3, 5, 8], metric)
+
+    def test_vectors_that_are_not_finite_are_refused_for_every_metric(self):
+        for metric in METRICS:
+            index, _ = self.filled(metric=metric)
+            for bad in (float("nan"), float("inf")):  # Annoy: undefined; in hamming NaN is 0
+                with self.assertRaises(ValueError, msg=metric):
+                    index.get_nns_by_vector([1, bad, 3], 1)
+                with self.assertRaises(ValueError, msg=metric):
+                    index.add_item(0, [1, bad, 3])
+
+    def test_as_many_trees_as_a_script_may_ask_for(self):
+        index, _ = self.filled(n=5, trees=10000)  # build(10000) is seen in scripts
+        self.assertEqual((index.get_n_trees(), len(index.get_nns_by_item(0, 5))), (10000, 5))
+        with self.assertRaisesRegex(ValueError, "10000"):
+            self.filled(n=5, trees=10001)
+
+    def test_what_annoys_class_is_and_is_not(self):
+        index, X = self.filled(trees=0)
+        for call in (len, iter, lambda i: i[0], pickle.dumps):  # to be pickled it has to be built
+            with self.assertRaises(TypeError):
+                call(index)
+        for wrong in ("x", 1.0, None):
+            with self.assertRaises(TypeError):
+                index.verbose(wrong)
+        self.says(OverflowError, "signed integer is less than minimum", index.set_seed, -2**31 - 1)
+
+        class Mine(grove.AnnoyIndex):
+            shards = self.SHARDS
+
+            def __init__(self, name):
+                super().__init__(3, "euclidean")
+                self.name = name
+        mine = Mine("shoes")
+        for i in range(3):
+            mine.add_item(i, X[i])
+        mine.build(2)
+        index.build(2)
+        for one in (copy.copy(mine), copy.deepcopy(mine)):  # Annoy has neither, nor pickles (of a class of a module)
+            self.assertEqual((one.name, type(one), one.get_nns_by_item(1, 3)), ("shoes", Mine, mine.get_nns_by_item(1, 3)))
+            self.says(Exception, "You can't add an item to a loaded index", one.add_item, 1, X[0])
+
+    def test_save_leaves_a_file_that_was_there_to_whom_has_it_open(self):
+        index, _ = self.filled()
+        for save_format in ("ticket", "ann", "copy"):
+            with open(self.path("a"), "w") as f:
+                f.write("old")
+            os.link(self.path("a"), self.path("b"))
+            index, _ = self.filled()
+            index.save_format = save_format
+            index.save(self.path("a"))
+            with open(self.path("b")) as f:
+                self.assertEqual(f.read(), "old", save_format)
+            self.assertEqual(len(index.get_nns_by_item(0, 3)), 3)
+            grove.annoy_files.discard(self.path("a"))
+            os.unlink(self.path("b"))
 
     # ---- files and life ----
 

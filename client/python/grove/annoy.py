@@ -378,7 +378,8 @@ class AnnoyIndex:
         index = self.index
         if index is None or not self._built:
             raise TypeError("cannot pickle a grove.AnnoyIndex that has not been built")
-        return _handle, (type(self), self._facts(), index, self.mode)
+        own = {name: value for name, value in self.__dict__.items() if not name.startswith("_") and name != "f"}
+        return _handle, (type(self), self._facts(), index, self.mode), own
 
 
 def _after_fork() -> None:
@@ -396,7 +397,8 @@ def _maker(index: Any) -> Callable[[], Index]:
 
 
 def _handle(kind: Any, facts: Dict[str, Any], index: Index, mode: str) -> AnnoyIndex:
-    handle = kind(facts["f"], facts["metric"])
+    handle: AnnoyIndex = kind.__new__(kind)
+    AnnoyIndex.__init__(handle, facts["f"], facts["metric"])  # a subclass may want other arguments
     handle._index, handle._n_items, handle._n_trees = index, facts["n_items"], facts["n_trees"]
     handle._built = handle._loaded = True
     handle.mode = mode
