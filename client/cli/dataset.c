@@ -203,7 +203,11 @@ enum status dataset_line(struct dataset *d, size_t max, bool *ret_end, struct re
 	for (;;) {
 		enum status status = bytes_line(d->file, max, &d->line, ret_end, report);
 		if (status != STATUS_OK || *ret_end) return status;
-		d->line_number++;
+		static const uint8_t mark[3] = {0xef, 0xbb, 0xbf}; /* of UTF-8, before what spreadsheets write */
+		if (d->line_number++ == 0 && d->line.size >= sizeof(mark) && memcmp(d->line.bytes, mark, sizeof(mark)) == 0) {
+			d->line.size -= sizeof(mark);
+			memmove(d->line.bytes, d->line.bytes + sizeof(mark), d->line.size + 1); /* the zero behind it, too */
+		}
 		const char *at = (const char *)d->line.bytes;
 		while (*at == ' ' || *at == '\t') at++;
 		if (*at) return STATUS_OK;

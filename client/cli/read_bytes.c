@@ -101,6 +101,8 @@ static enum status read_raw(struct bytes_file *f, uint8_t *out, size_t n, size_t
 		int got = gzread(f->gz, out + done, ask);
 		int code = Z_OK;
 		const char *why = gzerror(f->gz, &code);
+		const char *named = strstr(why, ">: "); /* zlib knows the file as <fd:3> */
+		if (named) why = named + 3;
 		if (got < 0 || code == Z_BUF_ERROR)
 			return report_set(report, code == Z_ERRNO ? STATUS_IO : STATUS_CORRUPT, "cannot read %s: %s", f->path,
 				code == Z_ERRNO ? strerror(errno) : why);

@@ -171,7 +171,8 @@ static void fbin_and_u8bin_are_read_and_damaged_ones_refused(void **state)
 static void csv_is_read_with_any_separator_and_heading(void **state)
 {
 	static const char *const texts[] = {
-		"0,1,2\n3,4,5\n6,7,8\n", "x,y,z\n0;1;2\r\n\n3 4\t5\r\n  6, 7 , 8", "0 1 2\n3 4 5\n6 7 8e0\n"};
+		"0,1,2\n3,4,5\n6,7,8\n", "x,y,z\n0;1;2\r\n\n3 4\t5\r\n  6, 7 , 8", "0 1 2\n3 4 5\n6 7 8e0\n", "\xef\xbb\xbf" "0,1,2\n3,4,5\n6,7,8\n",
+		"\xef\xbb\xbf\n0,1,2\n3,4,5\n6,7,8"};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) expect_nine("a.csv", texts[i], strlen(texts[i]));
 	expect_nine("a.tsv", texts[0], strlen(texts[0]));
 }
@@ -182,7 +183,7 @@ static void csv_mistakes_are_told_with_their_line(void **state)
 		const char *text, *sentence;
 	} cases[] = {{"1,2,3\n4,5\n", "line 2"}, {"1,2,3\na,b,c\n", "line 2"}, {"1,2,nan\n", "line 1"},
 		{"1,2,3\n\n1,inf,3\n", "line 3"}, {"x,y\n", "no vectors"}, {"1,2\n3,4,\n", "line 2"}, {"1,2\n1e99,2\n", "line 2"},
-		{"1,x\n1,2\n", "line 1"}, {"1,2,3\n4,5,6,7\n", "4 numbers"}};
+		{"1,x\n1,2\n", "line 1"}, {"1,2\n\xef\xbb\xbf" "3,4\n", "line 2"}, {"\xef\xbb\xbf", "no vectors"}, {"1,2,3\n4,5,6,7\n", "4 numbers"}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		refused("bad.csv", cases[i].text, strlen(cases[i].text), cases[i].sentence);
 	refused("zero.csv", "1,2\n3,4\0,5\n", 12, "zero byte");
@@ -204,6 +205,7 @@ static void compressed_files_are_read_and_cut_ones_refused(void **state)
 	assert_true(out[8] == 8);
 	snprintf(path, sizeof(path), "%s/cut.idx.gz", folder);
 	assert_int_not_equal(read_all(path, NULL, out, &rows, &dim, &report), STATUS_OK);
+	assert_true(strstr(report.text, "cut.idx.gz: unexpected end of file") != NULL); /* and not a name that zlib made up */
 }
 
 static void unknown_formats_and_files_are_refused(void **state)
