@@ -92,12 +92,6 @@ uint32_t route_search_k(uint32_t k, uint32_t trees)
 	return product > SEARCH_K_MAX ? (uint32_t)SEARCH_K_MAX : (uint32_t)product;
 }
 
-uint32_t route_tune_k(uint32_t k, uint32_t shards)
-{
-	double share = (double)k / shards, most = ceil(share + 3 * sqrt(share));
-	return shards == 1 || most > k ? k : (uint32_t)most;
-}
-
 struct search_spec route_effort(const struct search_spec *spec, uint32_t trees, uint32_t shards)
 {
 	struct search_spec each = *spec;
@@ -105,7 +99,6 @@ struct search_spec route_effort(const struct search_spec *spec, uint32_t trees, 
 	bool by_recall = spec->mode == SEARCH_GRAPH && !spec->search_k;
 	if (by_recall && spec->recall == 0) each.recall = EFFORT_RECALL_DEFAULT;
 	each.search_k = by_recall || spec->mode == SEARCH_EXACT ? 0 : route_budget(search_k, spec->k, shards);
-	each.tune_k = route_tune_k(spec->k, shards);
 	each.spread = shards;
 	return each;
 }

@@ -28,11 +28,8 @@ void route_release(struct route *r);
 /* Each shard's share of a search_k for the whole index: ceil(search_k / shards), at least max(k, ROUTE_BUDGET_FLOOR). */
 enum { ROUTE_BUDGET_FLOOR = 64 };
 uint32_t route_budget(uint32_t search_k, uint32_t k, uint32_t shards);
-/* What each shard is told of a search of the whole index: its share of the budget, or the recall and the k that it is meant of. */
+/* What each shard is told of a search of the whole index: its share of the budget, or the recall and over how many shards it is meant. */
 struct search_spec route_effort(const struct search_spec *spec, uint32_t trees, uint32_t shards);
-/* Of the k nearest items a shard holds k/shards in the mean; that and three standard deviations of it, so that the shard which holds more than its
- * share is searched well enough too. At most k. */
-uint32_t route_tune_k(uint32_t k, uint32_t shards);
 /* The default search_k, k x trees, at most SEARCH_K_MAX. */
 uint32_t route_search_k(uint32_t k, uint32_t trees);
 

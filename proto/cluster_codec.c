@@ -192,7 +192,6 @@ static void encode_search(struct frames *f, pb_header *h, const struct cluster_s
 	m.mode = (uint32_t)s->spec.mode;
 	m.search_k = s->spec.search_k;
 	m.recall = s->spec.recall;
-	m.tune_k = s->spec.tune_k;
 	m.spread = s->spec.spread;
 	m.with_payload = s->spec.with_payload;
 	m.nq = s->nq;
@@ -385,17 +384,17 @@ static enum status decode_build(struct decoding *d, const Grove__Cluster__Build 
 
 static struct search_spec effort_of(const Grove__Cluster__Search *m)
 {
-	return (struct search_spec){.k = m->k, .mode = (enum search_mode)m->mode, .search_k = m->search_k, .recall = m->recall, .tune_k = m->tune_k,
+	return (struct search_spec){.k = m->k, .mode = (enum search_mode)m->mode, .search_k = m->search_k, .recall = m->recall,
 		.spread = m->spread};
 }
 
-/* In graph mode a worker has to be told the one or the other, and what the recall is meant of. */
+/* In graph mode a worker has to be told the one or the other, and over how many shards the recall is meant. */
 static bool effort_good(const Grove__Cluster__Search *m)
 {
 	struct search_spec s = effort_of(m);
 
-	if (m->mode > SEARCH_GRAPH || m->search_k > SEARCH_K_MAX || m->tune_k > m->k || m->spread > SHARDS_MAX || search_effort_fault(&s)) return false;
-	return m->mode != SEARCH_GRAPH || m->search_k || (m->recall > 0 && m->tune_k);
+	if (m->mode > SEARCH_GRAPH || m->search_k > SEARCH_K_MAX || m->spread > SHARDS_MAX || search_effort_fault(&s)) return false;
+	return m->mode != SEARCH_GRAPH || m->search_k || (m->recall > 0 && m->spread);
 }
 
 static enum status decode_search(struct decoding *d, const Grove__Cluster__Search *m)

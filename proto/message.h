@@ -51,8 +51,7 @@ struct search_spec {
 	enum search_mode mode;
 	uint32_t search_k;    /* candidates for the whole index; 0: not named. Ignored for exact */
 	float recall;         /* the share of the true k nearest that is wanted, graph mode only: 0 < recall < 1; 0: not named */
-	uint32_t tune_k;      /* to a worker only, 1..k: how many of the k nearest one shard may well hold; what `recall` is meant of there */
-	uint32_t spread;      /* to a worker only: how many shards the k nearest are spread over; what predictions are made of. 0: one */
+	uint32_t spread;      /* to a worker only: how many shards the k nearest are spread over; what `recall` and predictions are made of. 0: not said, as one */
 	bool with_payload;
 };
 /* NULL, or what is wrong with the effort, as a sentence. Not its budget: the two wires have their own limits. */

@@ -81,12 +81,28 @@ static struct rows segment_live_rows(const struct snapshot *snap, uint32_t i)
 	return rows;
 }
 
+static double snapshot_rows(const struct snapshot *snap)
+{
+	const struct view *v = snap->view;
+	double rows = 0;
+
+	for (uint32_t i = 0; i < v->memtable_count; i++) rows += snapshot_memtable_rows(snap, i);
+	for (uint32_t i = 0; i < v->segment_count; i++) rows += (double)segment_rows(v->segments[i]->segment).n;
+	return rows;
+}
+
+/* What part of the rows of all shards a segment has: the shards are taken to be of one size. */
+static double segment_part(const struct snapshot *snap, uint32_t i, const struct search_spec *spec)
+{
+	return (double)segment_rows(snap->view->segments[i]->segment).n / (snapshot_rows(snap) * (spec->spread ? spec->spread : 1));
+}
+
 /* How one segment is searched. */
 struct plan { enum search_mode mode; uint64_t budget; struct graph_effort effort; };
 
 /* The caller's effort for this segment. A segment without a graph - a small one, or of bits - is scanned, unless a budget was named. Where no effort
- * that was measured finds as much as is wanted, all rows are scanned. */
-static struct plan plan_segment(const struct segment *segment, const struct search_spec *spec, uint64_t budget)
+ * that was measured finds as much as is wanted, all rows are scanned. The segment has that part of all rows of the index. */
+static struct plan plan_segment(const struct segment *segment, const struct search_spec *spec, uint64_t budget, double part)
 {
 	struct ann_view ann = segment_ann(segment);
 	struct plan plan = {.mode = spec->mode, .budget = budget};
@@ -98,7 +114,7 @@ static struct plan plan_segment(const struct segment *segment, const struct sear
 	} else if (spec->search_k) {
 		uint64_t ef = budget / POOL_OF_BUDGET;
 		plan.effort = (struct graph_effort){ef < spec->k ? spec->k : ef < GRAPH_EF_MAX ? (uint32_t)ef : GRAPH_EF_MAX, budget};
-	} else if (!ann.graph.n || !tune_choose(&ann.tune, spec->tune_k, spec->recall, &plan.effort)) {
+	} else if (!ann.graph.n || !tune_choose(&ann.tune, tune_share(spec->k, part), spec->recall, &plan.effort)) {
 		plan.mode = SEARCH_EXACT;
 	}
 	return plan;
@@ -120,7 +136,7 @@ static enum status search_segment(struct snapshot *snap, uint32_t i, const struc
 				&tops[q], &works[q]) : forest_search(&ann.forest, &rows, &queries[q], plan->budget, pulse, scratch->forest, &tops[q], &works[q]);
 	if (plan->mode == SEARCH_GRAPH)
 		for (size_t q = 0; q < nq && status == STATUS_OK; q++)
-			status = graph_search(&space, &queries[q], &plan->effort, UINT32_MAX, pulse, scratch->graph, &tops[q], &works[q]);
+			status = graph_search(&space, &queries[q], &plan->effort, NULL, pulse, scratch->graph, &tops[q], &works[q]);
 	return status;
 }
 
@@ -145,7 +161,7 @@ uint64_t snapshot_rows_scored(const struct snapshot *snap, const struct search_s
 	for (uint32_t i = 0; i < v->memtable_count; i++) rows += snapshot_memtable_rows(snap, i);
 	for (uint32_t i = 0; i < v->segment_count; i++) {
 		const struct segment *segment = v->segments[i]->segment;
-		struct plan plan = is_exact(snap, spec) ? (struct plan){.mode = SEARCH_EXACT} : plan_segment(segment, spec, budget);
+		struct plan plan = is_exact(snap, spec) ? (struct plan){.mode = SEARCH_EXACT} : plan_segment(segment, spec, budget, segment_part(snap, i, spec));
 		uint64_t n = segment_rows(segment).n;
 		if (plan.mode == SEARCH_GRAPH && !plan.budget) {
 			struct ann_view ann = segment_ann(segment);
@@ -175,7 +191,7 @@ enum status snapshot_search(struct snapshot *snap, const struct search_spec *spe
 		}
 	}
 	for (uint32_t i = 0; i < v->segment_count && status == STATUS_OK; i++) {
-		struct plan plan = everything ? exact : plan_segment(v->segments[i]->segment, spec, budget);
+		struct plan plan = everything ? exact : plan_segment(v->segments[i]->segment, spec, budget, segment_part(snap, i, spec));
 		status = search_segment(snap, i, &plan, queries, nq, pulse, scratch, tops, works);
 	}
 	return status;
@@ -184,21 +200,19 @@ enum status snapshot_search(struct snapshot *snap, const struct search_spec *spe
 float snapshot_predict(const struct snapshot *snap, const struct search_spec *spec)
 {
 	const struct view *v = snap->view;
-	double k = (double)spec->k / (spec->spread ? spec->spread : 1), rows = 0, found = 0;
+	double rows = snapshot_rows(snap), found = 0;
 
 	if (spec->mode == SEARCH_EXACT || (spec->search_k && spec->search_k >= snap->items)) return 1;
 	if (spec->mode != SEARCH_GRAPH || spec->search_k) return 0;
-	for (uint32_t i = 0; i < v->memtable_count; i++) rows += snapshot_memtable_rows(snap, i);
-	found = rows;
-	for (uint32_t i = 0; i < v->segment_count; i++) rows += (double)segment_rows(v->segments[i]->segment).n;
+	for (uint32_t i = 0; i < v->memtable_count; i++) found += snapshot_memtable_rows(snap, i);
 	for (uint32_t i = 0; i < v->segment_count; i++) {
 		const struct segment *segment = v->segments[i]->segment;
-		struct plan plan = plan_segment(segment, spec, 0);
-		double n = (double)segment_rows(segment).n;
+		double part = segment_part(snap, i, spec);
+		struct plan plan = plan_segment(segment, spec, 0, part);
 		struct ann_view ann = segment_ann(segment);
-		double part = plan.mode == SEARCH_GRAPH ? tune_predict(&ann.tune, k * n / rows, plan.effort.ef) : 1;
-		if (!(part > 0)) return 0;
-		found += n * part;
+		double share = plan.mode == SEARCH_GRAPH ? tune_predict(&ann.tune, tune_share(spec->k, part), plan.effort.ef) : 1;
+		if (!(share > 0)) return 0;
+		found += (double)segment_rows(segment).n * share;
 	}
 	return rows > 0 ? (float)(found / rows) : 1;
 }

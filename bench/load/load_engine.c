@@ -100,7 +100,7 @@ static void effort(void *driver, const char *text)
 	spec = route_effort(&spec, 1, it->shard_count); /* as the coordinator asks its workers */
 	for (uint32_t s = 0; s < it->shard_count; s++)
 		for (uint32_t i = 0; i < it->shards[s].segment_count; i++)
-			if (!tune_choose(&it->shards[s].tunes[i], spec.tune_k, spec.recall, &it->shards[s].efforts[i]))
+			if (!tune_choose(&it->shards[s].tunes[i], tune_share(spec.k, 1.0 / it->shard_count), spec.recall, &it->shards[s].efforts[i]))
 				peer_die("no effort of the graph finds so much");
 }
 
@@ -113,7 +113,7 @@ static void *shard_run(void *from)
 		struct search_work work = {0};
 		topk_init(&s->tops[q], s->hits + q * it->k, it->k);
 		for (uint32_t i = 0; i < s->segment_count; i++)
-			if (graph_search(&s->spaces[i], &it->queries[it->first + q], &s->efforts[i], UINT32_MAX, NULL, s->scratch, &s->tops[q], &work) != STATUS_OK)
+			if (graph_search(&s->spaces[i], &it->queries[it->first + q], &s->efforts[i], NULL, NULL, s->scratch, &s->tops[q], &work) != STATUS_OK)
 				peer_die("not enough memory");
 		topk_sort(&s->tops[q]);
 	}

@@ -53,7 +53,7 @@ static size_t search(void *index, const void *from, size_t k, int64_t *ret_rows)
 	struct topk top;
 
 	topk_init(&top, it->hits, k);
-	if (graph_search(&it->space, &query, &it->effort, UINT32_MAX, NULL, it->scratch, &top, &work) != STATUS_OK) peer_die("not enough memory");
+	if (graph_search(&it->space, &query, &it->effort, NULL, NULL, it->scratch, &top, &work) != STATUS_OK) peer_die("not enough memory");
 	topk_sort(&top);
 	for (size_t i = 0; i < top.count; i++) ret_rows[i] = (int64_t)top.hits[i].id;
 	return top.count;

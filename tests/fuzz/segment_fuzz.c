@@ -82,7 +82,7 @@ static void segment_look(const struct segment *s, struct forest_scratch *scratch
 		struct graph_effort effort = {budget, budget};
 		work = (struct search_work){0};
 		topk_init(&top, hits, 8);
-		require(graph_search(&space, &query, &effort, UINT32_MAX, NULL, graph, &top, &work) == STATUS_OK);
+		require(graph_search(&space, &query, &effort, NULL, NULL, graph, &top, &work) == STATUS_OK);
 		require(work.candidates <= rows.n);
 	}
 }

@@ -26,7 +26,7 @@ static bool specs_equal(const struct index_spec *a, const struct index_spec *b)
 
 static bool efforts_equal(const struct search_spec *a, const struct search_spec *b)
 {
-	return a->k == b->k && a->mode == b->mode && a->search_k == b->search_k && a->recall == b->recall && a->tune_k == b->tune_k && a->spread == b->spread && a->with_payload == b->with_payload;
+	return a->k == b->k && a->mode == b->mode && a->search_k == b->search_k && a->recall == b->recall && a->spread == b->spread && a->with_payload == b->with_payload;
 }
 
 static bool reports_equal(const struct report *a, const struct report *b) { return a->status == b->status && !strcmp(a->text, b->text); }

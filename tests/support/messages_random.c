@@ -394,8 +394,7 @@ static void search(struct maker *m, struct cluster_search *s)
 {
 	s->nq = from(m, 1, 6);
 	s->spec = effort(m, from(m, 1, QUERY_HITS_MAX / s->nq));
-	s->spec.tune_k = from(m, 1, s->spec.k);
-	s->spec.spread = s->spec.tune_k % (SHARDS_MAX + 1);
+	s->spec.spread = from(m, 1, SHARDS_MAX);
 	if (s->spec.mode == SEARCH_GRAPH && s->spec.recall == 0) s->spec.search_k |= 1; /* the coordinator has filled in what was not named */
 	s->dtype = (enum dtype)below(m, 3);
 	s->dim = from(m, 1, 40);

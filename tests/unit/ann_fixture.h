@@ -66,7 +66,7 @@ static inline double graph_recall(const struct ann_block *a, const struct block 
 		struct search_work work = {0};
 		struct topk top;
 		topk_init(&top, found, k);
-		assert_int_equal(graph_search(&a->space, &query, effort, UINT32_MAX, NULL, scratch, &top, &work), STATUS_OK);
+		assert_int_equal(graph_search(&a->space, &query, effort, NULL, NULL, scratch, &top, &work), STATUS_OK);
 		if (effort->budget) assert_true(work.candidates <= effort->budget + FOREST_LEAF_MAX);
 		for (size_t i = 0; i < top.count; i++) right += found[i].raw <= truth[q];
 	}

@@ -216,19 +216,18 @@ static enum status sent(const struct cluster_request *r, struct report *report)
 static void a_worker_is_told_an_effort(void **state)
 {
 	const struct { struct search_spec spec; bool good; } efforts[] = {
-		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f, .tune_k = 9}, true},
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f, .spread = 1}, true},
 		{{.k = 9, .mode = SEARCH_GRAPH, .search_k = 1}, true},
 		{{.k = 9, .mode = SEARCH_EXACT}, true},
 		{{.k = 9, .mode = SEARCH_GRAPH}, false}, /* neither */
-		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f}, false}, /* of what? */
-		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f, .tune_k = 10}, false},
-		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f, .tune_k = 9, .search_k = 1}, false},
-		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 1, .tune_k = 9}, false},
-		{{.k = 9, .mode = SEARCH_GRAPH, .recall = -0.5f, .tune_k = 9}, false},
-		{{.k = 9, .mode = SEARCH_GRAPH, .recall = NAN, .tune_k = 9}, false},
-		{{.k = 9, .mode = SEARCH_GRAPH, .search_k = 1, .recall = NAN, .tune_k = 9}, false},
-		{{.k = 9, .mode = SEARCH_EXACT, .recall = 0.95f, .tune_k = 9}, false},
-		{{.k = 9, .mode = SEARCH_FOREST, .recall = 0.95f, .tune_k = 9}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f}, false}, /* over how many shards? */
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 0.95f, .spread = 1, .search_k = 1}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = 1, .spread = 1}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = -0.5f, .spread = 1}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .recall = NAN, .spread = 1}, false},
+		{{.k = 9, .mode = SEARCH_GRAPH, .search_k = 1, .recall = NAN, .spread = 1}, false},
+		{{.k = 9, .mode = SEARCH_EXACT, .recall = 0.95f, .spread = 1}, false},
+		{{.k = 9, .mode = SEARCH_FOREST, .recall = 0.95f, .spread = 1}, false},
 	};
 	uint8_t row[8] = {0};
 	struct uuid shard = {{1}};

@@ -10,6 +10,7 @@
 
 #include "tests/support/starve.h"
 #include "tests/unit/ann_fixture.h"
+#include "worker/engine/held_out.h"
 #include "worker/engine/knn.h"
 
 enum { ROWS = 3000, DIM = 24, CLUSTERS = 20 };
@@ -159,7 +160,7 @@ static void few_rows_and_bits_have_no_graph_and_are_searched_exactly(void **stat
 			topk_init(&top, hits, 5);
 			if (n > 0) {
 				struct query q = block_query(&a.block, n / 2);
-				assert_int_equal(graph_search(&a.space, &q, &effort, UINT32_MAX, NULL, *state, &top, &work), STATUS_OK);
+				assert_int_equal(graph_search(&a.space, &q, &effort, NULL, NULL, *state, &top, &work), STATUS_OK);
 			}
 			assert_int_equal(work.candidates, n);
 			assert_int_equal(top.count, n < 5 ? n : 5);
@@ -241,11 +242,11 @@ static void every_allocation_may_fail(void **state)
 		topk_init(&top, &hit, 1);
 		starve_begin(n, false);
 		enum status status = graph_scratch_new(&scratch);
-		if (status == STATUS_OK) status = graph_search(&whole.space, &q, &effort, UINT32_MAX, NULL, scratch, &top, &work);
+		if (status == STATUS_OK) status = graph_search(&whole.space, &q, &effort, NULL, NULL, scratch, &top, &work);
 		bool starved = starve_end();
 		assert_int_equal(status, starved ? STATUS_NO_MEMORY : STATUS_OK);
 		if (starved) assert_true(top.count == 0 && work.candidates == 0 && !work.truncated);
-		if (starved && scratch) assert_int_equal(graph_search(&whole.space, &q, &effort, UINT32_MAX, NULL, scratch, &top, &work), STATUS_OK);
+		if (starved && scratch) assert_int_equal(graph_search(&whole.space, &q, &effort, NULL, NULL, scratch, &top, &work), STATUS_OK);
 		graph_scratch_free(&scratch);
 		if (!starved) break;
 	}
@@ -303,7 +304,8 @@ static size_t plain_search(const struct graph_space *s, const struct query *quer
 	forest_scratch_free(&scratch);
 	free(code);
 	free(met);
-	return have < ef ? have : ef;
+	size_t keep = ef > 10 + ef ? ef : 10 + ef;
+	return have < keep ? have : keep;
 }
 
 static void the_search_does_what_its_plain_twin_does(void **state)
@@ -317,7 +319,7 @@ static void the_search_does_what_its_plain_twin_does(void **state)
 		struct ann_block a;
 		ann_block_init(&a, &b, 4, 7, runner_inline());
 		for (uint32_t q = 0; q < 20; q++)
-			for (uint32_t ef = 10; ef <= 110; ef += 50) {
+			for (uint32_t ef = 1; ef <= 110; ef += ef < 10 ? 9 : 50) {
 				struct query query = block_query(&queries, q);
 				struct graph_effort effort = {ef, 0};
 				struct hit hits[10], plain[10];
@@ -326,7 +328,7 @@ static void the_search_does_what_its_plain_twin_does(void **state)
 				uint64_t scored;
 				topk_init(&top, hits, 10);
 				topk_init(&expected, plain, 10);
-				assert_int_equal(graph_search(&a.space, &query, &effort, UINT32_MAX, NULL, *state, &top, &work), STATUS_OK);
+				assert_int_equal(graph_search(&a.space, &query, &effort, NULL, NULL, *state, &top, &work), STATUS_OK);
 				size_t n = plain_search(&a.space, &query, ef, seen, &scored);
 				for (size_t i = 0; i < n && i < 40; i++)
 					topk_push(&expected, (struct hit){a.block.ids[seen[i].row], vec_raw(metrics[m], rows_row(&a.block.rows, seen[i].row),
@@ -361,6 +363,81 @@ static void a_budget_is_kept_and_one_of_everything_is_exact(void **state)
 	block_free(&queries);
 }
 
+static uint32_t rows_apart(const struct codes *c, uint32_t a, uint32_t b)
+{
+	uint32_t apart;
+
+	quant_apart(c, c->base + (size_t)a * c->stride, &b, 1, &apart);
+	return apart;
+}
+
+static bool has(const struct graph_view *g, uint32_t row, uint32_t to)
+{
+	for (uint32_t e = g->first[row]; e < g->first[row + 1]; e++)
+		if (graph_edge(g, e) == to) return true;
+	return false;
+}
+
+/* What may stand in the list of `from` in the place of `row`: the nearest neighbour of `row` that the rest of the list neither has nor hides. */
+static uint32_t plain_substitute(const struct ann_block *a, uint32_t from, uint32_t row)
+{
+	const struct graph_view *g = &a->view.graph;
+	const struct codes *c = &a->view.codes;
+	uint32_t best = UINT32_MAX, farthest = 0;
+
+	if (g->first[from + 1] - g->first[from] > GRAPH_DEGREE_MAX) return best; /* more than a list's edges lead to rows that nothing else reached */
+	for (uint32_t e = g->first[from]; e < g->first[from + 1]; e++)
+		if (graph_edge(g, e) != row && rows_apart(c, from, graph_edge(g, e)) > farthest) farthest = rows_apart(c, from, graph_edge(g, e));
+	for (uint32_t e = g->first[row]; e < g->first[row + 1]; e++) {
+		uint32_t near = graph_edge(g, e), apart = rows_apart(c, from, near);
+		bool hidden = near == from || has(g, from, near) || apart > farthest;
+		for (uint32_t i = g->first[from]; i < g->first[from + 1] && !hidden; i++) {
+			uint32_t other = graph_edge(g, i);
+			hidden = other != row && rows_apart(c, from, other) <= apart
+				&& (uint64_t)rows_apart(c, near, other) * graph_alpha16(c->metric) <= (uint64_t)apart * 16;
+		}
+		if (!hidden && (best == UINT32_MAX || apart < rows_apart(c, from, best))) best = near;
+	}
+	return best;
+}
+
+static void lists_that_lose_a_row_get_the_nearest_that_it_hid(void **state)
+{
+	static const enum metric metrics[] = {METRIC_ANGULAR, METRIC_EUCLIDEAN, METRIC_MANHATTAN, METRIC_DOT};
+	uint32_t held[ROWS / 50], count = 0, entered = 0;
+
+	for (uint32_t r = 0; r < ROWS; r += 50) held[count++] = r;
+	for (int m = 0; m < 4; m++) {
+		struct block b = clusters_of(metrics[m], ROWS, 0);
+		struct ann_block a;
+		struct held_out *h = NULL;
+		ann_block_init(&a, &b, 4, 7, runner_inline());
+		const struct graph_view *g = &a.view.graph;
+		assert_int_equal(held_out_new(&a.view.codes, g, held, count, runner_inline(), &h), STATUS_OK);
+		for (uint32_t i = 0; i < count; i++) {
+			struct graph_absence absence = held_out_absence(h, i);
+			uint32_t at = 0;
+			assert_int_equal(absence.row, held[i]);
+			for (uint32_t r = 0; r < ROWS; r++) {
+				if (r == held[i] || !has(g, r, held[i])) continue;
+				assert_true(at < absence.mended.n && absence.from[at] == r);
+				uint32_t e = absence.mended.first[at], end = absence.mended.first[++at];
+				for (uint32_t j = g->first[r]; j < g->first[r + 1]; j++)
+					if (graph_edge(g, j) != held[i]) assert_true(e < end && graph_edge(&absence.mended, e++) == graph_edge(g, j));
+				uint32_t substitute = plain_substitute(&a, r, held[i]);
+				assert_int_equal(end - e, substitute != UINT32_MAX);
+				if (e == end) continue;
+				entered++;
+				assert_int_equal(rows_apart(&a.view.codes, r, graph_edge(&absence.mended, e)), rows_apart(&a.view.codes, r, substitute));
+			}
+			assert_int_equal(at, absence.mended.n);
+		}
+		held_out_free(&h);
+		ann_block_free(&a);
+	}
+	assert_true(entered > count);
+}
+
 static void the_dead_and_the_excepted_lead_on_but_are_no_answer(void **state)
 {
 	struct block b = clusters_of(METRIC_EUCLIDEAN, ROWS, 0);
@@ -376,9 +453,10 @@ static void the_dead_and_the_excepted_lead_on_but_are_no_answer(void **state)
 	a.space.dead = ROWS / 3;
 	for (uint32_t q = 0; q < ROWS; q += 100) {
 		struct query query = block_query(&a.block, q);
+		struct graph_absence absence = {.row = q};
 		struct search_work work = {0};
 		topk_init(&top, hits, 10);
-		assert_int_equal(graph_search(&a.space, &query, &effort, q, NULL, *state, &top, &work), STATUS_OK);
+		assert_int_equal(graph_search(&a.space, &query, &effort, &absence, NULL, *state, &top, &work), STATUS_OK);
 		assert_int_equal(top.count, 10);
 		for (size_t i = 0; i < top.count; i++) {
 			assert_int_not_equal(hits[i].id, a.block.ids[q]);
@@ -392,7 +470,7 @@ static void the_dead_and_the_excepted_lead_on_but_are_no_answer(void **state)
 	struct query query = block_query(&a.block, 0);
 	struct search_work work = {0};
 	topk_init(&top, hits, 10);
-	assert_int_equal(graph_search(&a.space, &query, &effort, UINT32_MAX, NULL, *state, &top, &work), STATUS_OK);
+	assert_int_equal(graph_search(&a.space, &query, &effort, NULL, NULL, *state, &top, &work), STATUS_OK);
 	assert_int_equal(top.count, 0);
 	ann_block_free(&a);
 }
@@ -411,7 +489,7 @@ static void a_stopped_search_says_so_and_keeps_what_it_has(void **state)
 	struct query query = block_query(&a.block, 0);
 	struct graph_effort effort = {1000, 0};
 	topk_init(&top, hits, 10);
-	assert_int_equal(graph_search(&a.space, &query, &effort, UINT32_MAX, &pulse, *state, &top, &work), STATUS_OK);
+	assert_int_equal(graph_search(&a.space, &query, &effort, NULL, &pulse, *state, &top, &work), STATUS_OK);
 	assert_true(work.truncated);
 	assert_int_equal(top.count, 10);
 	assert_true(work.candidates > FOREST_LEAF_MAX && work.candidates < ROWS);
@@ -451,6 +529,7 @@ int main(void)
 		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(the_search_does_what_its_plain_twin_does),
 		cmocka_unit_test(a_budget_is_kept_and_one_of_everything_is_exact),
+		cmocka_unit_test(lists_that_lose_a_row_get_the_nearest_that_it_hid),
 		cmocka_unit_test(the_dead_and_the_excepted_lead_on_but_are_no_answer),
 		cmocka_unit_test(a_stopped_search_says_so_and_keeps_what_it_has),
 		cmocka_unit_test(numbers_out_of_range_and_rows_out_of_reach_are_refused),

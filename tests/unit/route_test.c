@@ -105,32 +105,14 @@ static void the_budget_is_shared_with_a_floor(void **state)
 	assert_int_equal(route_search_k(QUERY_HITS_MAX, TREES_MAX), SEARCH_K_MAX);
 }
 
-static void a_shard_is_tuned_for_its_part_of_k_and_three_deviations(void **state)
-{
-	assert_int_equal(route_tune_k(10, 1), 10);
-	assert_int_equal(route_tune_k(1, 1), 1);
-	assert_int_equal(route_tune_k(1, 64), 1);
-	assert_int_equal(route_tune_k(10, 2), 10);    /* 5 + 6.7: never more than k */
-	assert_int_equal(route_tune_k(100, 2), 72);   /* 50 + 21.2 */
-	assert_int_equal(route_tune_k(100, 4), 40);   /* 25 + 15, whole */
-	assert_int_equal(route_tune_k(10, 10), 4);    /* 1 + 3 */
-	assert_int_equal(route_tune_k(QUERY_HITS_MAX, SHARDS_MAX), 256 + 48);
-	for (uint32_t k = 1; k < 200; k++)
-		for (uint32_t shards = 1; shards < 40; shards++) {
-			uint32_t t = route_tune_k(k, shards);
-			assert_true(t >= 1 && t <= k && t * shards >= k); /* all shards together: at least k */
-			assert_true(t >= route_tune_k(k, shards + 1) && t <= route_tune_k(k + 1, shards));
-		}
-}
-
 static void a_shard_is_told_an_effort_even_where_none_was_named(void **state)
 {
 	struct search_spec spec = {.k = 100, .mode = SEARCH_GRAPH, .with_payload = true}, each = route_effort(&spec, 10, 4);
-	assert_true(each.recall == EFFORT_RECALL_DEFAULT && each.search_k == 0 && each.tune_k == 40 && each.spread == 4);
+	assert_true(each.recall == EFFORT_RECALL_DEFAULT && each.search_k == 0 && each.spread == 4);
 	assert_true(each.k == 100 && each.mode == SEARCH_GRAPH && each.with_payload); /* each shard still returns k */
 	spec.recall = 0.5f;
 	each = route_effort(&spec, 10, 4);
-	assert_true(each.recall == 0.5f && each.search_k == 0 && each.tune_k == 40);
+	assert_true(each.recall == 0.5f && each.search_k == 0);
 	spec.recall = 0;
 	spec.search_k = 4000;
 	each = route_effort(&spec, 10, 4);
@@ -152,7 +134,6 @@ int main(void)
 		cmocka_unit_test(every_shard_is_asked_once_or_missing_with_its_reason),
 		cmocka_unit_test(a_missing_shard_is_named_with_its_worker),
 		cmocka_unit_test(the_budget_is_shared_with_a_floor),
-		cmocka_unit_test(a_shard_is_tuned_for_its_part_of_k_and_three_deviations),
 		cmocka_unit_test(a_shard_is_told_an_effort_even_where_none_was_named),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,7 @@ static double recall_of(struct shard_fixture *f, const struct search_spec *spec,
 
 static void expect_recall(struct shard_fixture *f, const char *when, uint64_t in_memtables)
 {
-	struct search_spec wanted = {.k = K, .mode = SEARCH_GRAPH, .recall = 0.95f, .tune_k = K};
+	struct search_spec wanted = {.k = K, .mode = SEARCH_GRAPH, .recall = 0.95f, .spread = 1};
 	struct search_spec budget = {.k = K, .mode = SEARCH_GRAPH, .search_k = 1000}, forest = {.k = K, .mode = SEARCH_FOREST, .search_k = 1000};
 	uint64_t scored, most;
 	double recall = recall_of(f, &wanted, &scored);

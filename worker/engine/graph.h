@@ -37,6 +37,19 @@ static inline bool graph_wanted(enum metric m, uint32_t n) { return m != METRIC_
 /* How many trees to grow, and of those to compare rows in, where a forest of `trees` is wanted. */
 uint32_t graph_trees(enum metric m, uint32_t trees);
 
+/* How much nearer than the row itself a kept neighbour must be to hide a candidate, in units of 1/16 of the distance that quant_apart() gives: a
+ * squared one but for manhattan. More keeps more edges. On the sphere they are worth their memory (recall .99 of text at ef 120 instead of 210); among
+ * squared distances of raw rows they cost as much time as they save. dot needs long edges, since the nearest by product are not near each other. */
+static inline uint32_t graph_alpha16(enum metric m)
+{
+	switch (m) {
+	case METRIC_DOT: return 64;
+	case METRIC_ANGULAR: return 28;
+	case METRIC_MANHATTAN: return 18;
+	default: return 19;
+	}
+}
+
 struct graph; /* a built graph in memory */
 
 /* Build over n coded rows and their forest of at least graph_trees() trees, renumbered. The same codes and forest give the same graph for any number of threads. `progress` (may be
@@ -54,7 +67,7 @@ MUST_CHECK enum status graph_verify(const struct graph_view *g);
 
 /* What a search may cost. */
 struct graph_effort {
-	uint32_t ef;     /* rows of the pool, at least k */
+	uint32_t ef;     /* rows of the pool that are expanded, at least 1; may be less than k */
 	uint64_t budget; /* codes scored at most, but for one leaf more; as many as there are rows: exact search; 0: as many as ef takes */
 };
 
@@ -67,14 +80,21 @@ struct graph_space {
 	uint64_t dead; /* about how many rows are dead: the pool grows accordingly */
 };
 
+/* A row that a search treats as not there, and what the rows that point to it have for neighbours then; for calibration (held_out.h). */
+struct graph_absence {
+	uint32_t row;
+	const uint32_t *from;     /* [mended.n] ascending */
+	struct graph_view mended; /* the neighbours of from[i] stand as those of row i */
+};
+
 /* Per-thread memory; grows by itself. */
 struct graph_scratch;
 MUST_CHECK enum status graph_scratch_new(struct graph_scratch **ret);
 void graph_scratch_free(struct graph_scratch **s);
 
-/* Offer the nearest live rows to top (capacity k >= 1), scored exactly; work->candidates counts codes scored. `except` is a row that is treated as not
- * there (UINT32_MAX: none), for calibration. STATUS_NO_MEMORY leaves top and work untouched. */
-MUST_CHECK enum status graph_search(const struct graph_space *s, const struct query *query, const struct graph_effort *effort, uint32_t except,
-	const struct pulse *pulse, struct graph_scratch *scratch, struct topk *top, struct search_work *work);
+/* Offer the nearest live rows to top (capacity k >= 1), scored exactly; work->candidates counts codes scored. `absence` NULL: all rows
+ * are there. STATUS_NO_MEMORY leaves top and work untouched. */
+MUST_CHECK enum status graph_search(const struct graph_space *s, const struct query *query, const struct graph_effort *effort,
+	const struct graph_absence *absence, const struct pulse *pulse, struct graph_scratch *scratch, struct topk *top, struct search_work *work);
 
 #endif

@@ -14,19 +14,6 @@ enum {
 	STEPS_PRUNE = 4,      /* a row's two thinnings, in rows of knn_build() */
 };
 
-/* How much nearer than the row itself a kept neighbour must be to hide a candidate, in units of 1/16 of the distance that quant_apart() gives: a
- * squared one but for manhattan. More keeps more edges. On the sphere they are worth their memory (recall .99 of text at ef 120 instead of 210); among
- * squared distances of raw rows they cost as much time as they save. dot needs long edges, since the nearest by product are not near each other. */
-static uint32_t alpha16(enum metric m)
-{
-	switch (m) {
-	case METRIC_DOT: return 64;
-	case METRIC_ANGULAR: return 28;
-	case METRIC_MANHATTAN: return 18;
-	default: return 19;
-	}
-}
-
 struct graph {
 	uint32_t n, edges;
 	uint32_t *first;
@@ -91,7 +78,7 @@ static bool thinning_room(struct thinning *t, size_t n)
 static bool hidden(const struct making *m, const struct thinning *t, uint32_t kept, const uint8_t *candidate, uint32_t apart)
 {
 	struct codes block = {m->codes->metric, m->codes->stride, t->kept};
-	uint32_t between[8], alpha = alpha16(m->codes->metric);
+	uint32_t between[8], alpha = graph_alpha16(m->codes->metric);
 
 	for (uint32_t from = 0; from < kept; from += 8) {
 		uint32_t n = kept - from < 8 ? kept - from : 8;

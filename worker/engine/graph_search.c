@@ -1,4 +1,4 @@
-/* graph_search.c - a pool of the nearest rows so far, ascending, of which the first `ef` count. A step expands the nearest few that were not yet
+/* graph_search.c - a pool of the nearest rows so far, ascending, of which the first `ef` are expanded. A step expands the nearest few that were not yet
  * expanded: their neighbours that were never met are gathered first, asked from memory all at once, and scored in one call; on its own each would
  * wait for memory. A row's list of neighbours is asked for when the row enters the pool.
  *
@@ -11,7 +11,7 @@
 
 enum {
 	EXPAND = 3,          /* rows expanded in a step */
-	RERANK_LEAST = 40,   /* rows scored exactly; or RERANK_TIMES x k, or ef / RERANK_EF, if that is more: */
+	RERANK_LEAST = 40,   /* rows scored exactly; or RERANK_TIMES x k, but no more than k + ef; or ef / RERANK_EF, if that is more: */
 	RERANK_TIMES = 4,
 	RERANK_EF = 6,       /* codes misjudge a few in a thousand by more than forty places, which those who look longer want to find */
 	PULSE_STEPS = 16,
@@ -130,13 +130,14 @@ static void forget(struct graph_scratch *s)
 
 /* ---- the pool ---- */
 
-struct pool { entry *entries; size_t count, ef, next; }; /* before `next` all are expanded */
+/* The first ef are expanded; those after them, up to keep, are there to be scored exactly. Before `next` all are expanded. */
+struct pool { entry *entries; size_t count, ef, keep, next; };
 
 static void pool_insert(struct pool *p, entry e)
 {
 	size_t low = 0, high = p->count;
 
-	if (p->count == p->ef) {
+	if (p->count == p->keep) {
 		if (e >= p->entries[p->count - 1]) return;
 		high = --p->count;
 	}
@@ -161,7 +162,7 @@ static void score_fresh(const struct graph_space *space, struct graph_scratch *s
 	quant_score(&space->codes, s->query, s->fresh, n, s->scores);
 	for (size_t i = 0; i < n; i++) {
 		entry e = entry_of(s->scores[i], s->fresh[i]);
-		if (p->count == p->ef && e >= p->entries[p->count - 1]) continue;
+		if (p->count == p->keep && e >= p->entries[p->count - 1]) continue;
 		__builtin_prefetch(g->to.bytes + (size_t)g->first[s->fresh[i]] * g->to.width);
 		pool_insert(p, e);
 	}
@@ -176,11 +177,30 @@ static inline __attribute__((always_inline)) void prefetch_code(const struct cod
 	__builtin_prefetch(code + 64);
 }
 
+/* Where the neighbours of *row stand if another row is absent. */
+static void instead(const struct graph_absence *a, const struct graph_view **g, uint32_t *row)
+{
+	uint32_t low = 0, high = a->mended.n;
+
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+		if (a->from[middle] < *row)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == a->mended.n || a->from[low] != *row) return;
+	*g = &a->mended;
+	*row = low;
+}
+
 /* Gather what a row's neighbours add, at most `room` rows. */
-static size_t gather(const struct graph_space *space, struct graph_scratch *s, uint32_t row, size_t n, uint64_t room)
+static size_t gather(const struct graph_space *space, const struct graph_absence *absence, struct graph_scratch *s, uint32_t row, size_t n,
+	uint64_t room)
 {
 	const struct graph_view *g = &space->graph;
 
+	if (absence) instead(absence, &g, &row);
 	for (uint32_t i = g->first[row]; i < g->first[row + 1] && n < room; i++) {
 		uint32_t near = graph_edge(g, i);
 		if (!first_meeting(s, near)) continue;
@@ -191,18 +211,19 @@ static size_t gather(const struct graph_space *space, struct graph_scratch *s, u
 }
 
 /* Expand until the pool's first ef are, or the budget is spent. False: stopped by the pulse. */
-static bool wander(const struct graph_space *space, struct graph_scratch *s, struct pool *p, uint64_t budget, const struct pulse *pulse,
-	uint64_t *scored)
+static bool wander(const struct graph_space *space, const struct graph_absence *absence, struct graph_scratch *s, struct pool *p,
+	uint64_t budget, const struct pulse *pulse, uint64_t *scored)
 {
 	for (unsigned step = 0; *scored < budget; step++) {
 		size_t n = 0;
 		unsigned expanded = 0;
-		for (; p->next < p->count && expanded < EXPAND; p->next++) {
+		size_t end = p->count < p->ef ? p->count : p->ef;
+		for (; p->next < end && expanded < EXPAND; p->next++) {
 			entry *e = &p->entries[p->next];
 			if (*e & 1) continue;
 			*e |= 1;
 			expanded++;
-			n = gather(space, s, entry_row(*e), n, budget - *scored);
+			n = gather(space, absence, s, entry_row(*e), n, budget - *scored);
 		}
 		if (!expanded) return true;
 		score_fresh(space, s, p, n);
@@ -214,12 +235,22 @@ static bool wander(const struct graph_space *space, struct graph_scratch *s, str
 
 /* ---- the answer ---- */
 
-/* The nearest of the pool that are live, scored exactly. */
-static void rerank(const struct graph_space *space, const struct query *query, struct graph_scratch *s, const struct pool *p, struct topk *top)
+/* How many rows are scored exactly. */
+static size_t rerank_wanted(size_t ef, size_t k)
+{
+	size_t wanted = RERANK_TIMES * k > RERANK_LEAST ? RERANK_TIMES * k : RERANK_LEAST;
+
+	/* Who expands few rows has met few that are near. */
+	if (wanted > k + ef) wanted = k + ef;
+	return wanted < ef / RERANK_EF ? ef / RERANK_EF : wanted;
+}
+
+/* The nearest `wanted` of the pool that are live, scored exactly. */
+static void rerank(const struct graph_space *space, const struct query *query, struct graph_scratch *s, const struct pool *p, size_t wanted,
+	struct topk *top)
 {
 	const struct rows *rows = &space->rows;
-	size_t wanted = RERANK_TIMES * top->capacity > RERANK_LEAST ? RERANK_TIMES * top->capacity : RERANK_LEAST, n = 0;
-	if (wanted < p->ef / RERANK_EF) wanted = p->ef / RERANK_EF;
+	size_t n = 0;
 
 	for (size_t i = 0; i < p->count && n < wanted; i++) {
 		uint32_t row = entry_row(p->entries[i]);
@@ -242,41 +273,42 @@ static uint32_t door_count(enum metric m, size_t ef)
 	return (uint32_t)(doors < most ? doors : most);
 }
 
-/* Dead rows stand in the pool and lead on, but are no answer. */
-static size_t pool_size(const struct graph_space *space, const struct graph_effort *effort, size_t k)
+/* So many rows as would have to be looked at for `ef` live ones: dead rows stand in the pool and lead on, but are no answer. */
+static size_t with_dead(const struct graph_space *space, uint64_t ef)
 {
-	uint64_t ef = effort->ef > k ? effort->ef : k, n = space->rows.n, live = n - (space->dead < n ? space->dead : n);
+	uint64_t n = space->rows.n, live = n - (space->dead < n ? space->dead : n);
 
 	ef = live * DEAD_TIMES_MAX > n ? ef * n / live : ef * DEAD_TIMES_MAX;
 	return ef < n ? ef : n;
 }
 
-enum status graph_search(const struct graph_space *space, const struct query *query, const struct graph_effort *effort, uint32_t except,
-	const struct pulse *pulse, struct graph_scratch *s, struct topk *top, struct search_work *work)
+enum status graph_search(const struct graph_space *space, const struct query *query, const struct graph_effort *effort,
+	const struct graph_absence *absence, const struct pulse *pulse, struct graph_scratch *s, struct topk *top, struct search_work *work)
 {
-	size_t ef = pool_size(space, effort, top->capacity), n = 0;
+	size_t wanted = rerank_wanted(effort->ef, top->capacity), ef = with_dead(space, effort->ef), keep = with_dead(space, wanted), n = 0;
 	uint32_t doors = door_count(space->rows.metric, ef), count;
 	struct forest_leaf leaves[DOORS_DOT_MOST];
+	if (keep < ef) keep = ef;
 	uint64_t scored, budget = effort->budget ? effort->budget : UINT64_MAX;
 
 	if (space->graph.n == 0 || (effort->budget && effort->budget >= space->rows.n)) {
 		exact_search(&space->rows, query, 1, pulse, top, work);
 		return STATUS_OK;
 	}
-	enum status status = prepare(s, space, ef);
+	enum status status = prepare(s, space, keep);
 	if (status == STATUS_OK) status = forest_leaves(&space->forest, &space->rows, query, s->forest, doors, leaves, &count);
 	if (status != STATUS_OK) return status;
-	struct pool pool = {.entries = s->pool, .ef = ef};
+	struct pool pool = {.entries = s->pool, .ef = ef, .keep = keep};
 	quant_encode_query(&space->forest.quant, space->rows.metric, space->rows.dim, query, s->query);
-	if (except != UINT32_MAX) (void)first_meeting(s, except);
+	if (absence) (void)first_meeting(s, absence->row);
 	for (uint32_t l = 0; l < count && n < budget; l++)
 		for (uint32_t i = 0; i < leaves[l].count; i++)
 			if (first_meeting(s, leaves[l].first + i)) s->fresh[n++] = leaves[l].first + i;
 	score_fresh(space, s, &pool, n);
 	scored = n;
-	if (!wander(space, s, &pool, budget, pulse, &scored)) work->truncated = true;
+	if (!wander(space, absence, s, &pool, budget, pulse, &scored)) work->truncated = true;
 	forget(s);
-	rerank(space, query, s, &pool, top);
+	rerank(space, query, s, &pool, wanted, top);
 	work->candidates += scored;
 	return STATUS_OK;
 }

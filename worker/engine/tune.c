@@ -1,5 +1,6 @@
 /* tune.c - see tune.h. Two ladders of efforts, for k of 10 (whose best hit also tells of k = 1) and of 100; a ladder ends where nearly everything is
- * found. The curve in between: log(1 - recall) is nearly straight over log(ef). */
+ * found. The curve in between: log(1 - recall) is nearly straight over log(ef). One pass over the codes of all rows, several queries to a block,
+ * gives the truth for both. */
 #include "worker/engine/tune.h"
 
 #include <math.h>
@@ -7,62 +8,227 @@
 #include <string.h>
 
 #include "common/prng.h"
+#include "worker/engine/exact.h"
+#include "worker/engine/held_out.h"
 
 enum {
 	QUERIES = 512,       /* for k of 1 and 10: the standard error at .95 is about .004 */
-	QUERIES_WIDE = 128,  /* for k of 100, with as many neighbours to find in all */
+	QUERIES_WIDE = 128,  /* of them for k of 100, with as many neighbours to find in all */
 	K = 10, K_WIDE = 100,
-	TRUTH_EF = 1500,
-	TRUTH_EXACT_ROWS = 20000, /* so few are scanned for the truth */
+	EF_LEAST = 2, EF_LEAST_WIDE = 3, EF_MOST = 6000,
+	SCORED_PART = 3, /* nor more of the rows than one in so many: then a scan is as good */
 	PIECE = 8,                /* queries */
+	/* The truth: of all rows those nearest by their codes are scored exactly. For so many queries it is compared with that of all rows, and where
+	 * more than one in a thousand is not among them, all rows are scored exactly for all. */
+	TRUTH_KEPT = 400, TRUTH_ROOM = 2048, TRUTH_RUN = 512, TRUTH_CHECKED = 16,
 };
 static const float ENOUGH = 0.9996f;
-static const double LADDER = 1.35;
+static const double LADDER = 1.6;
+
+/* The raw distance of the nearest, of the tenth and of the hundredth. */
+struct truth { float last[TUNE_KS]; };
+
+/* What one query found of the k nearest, and whether the nearest. */
+struct got { uint64_t scored; uint32_t found; bool first; };
 
 struct measuring {
 	const struct graph_space *space;
 	const struct pulse *pulse;
-	uint32_t queries, k;
-	uint32_t *rows;    /* [queries] */
-	uint64_t *truth;   /* [queries x k] ids, nearest first */
-	uint32_t *known;   /* [queries] how many of them */
+	uint32_t *rows;    /* [QUERIES] */
+	struct truth *truth;
+	struct held_out *held;
+	bool exactly;      /* the truth, from all rows */
+	/* A rung of a ladder. */
+	uint32_t queries, k, step; /* each step-th of the rows asks */
 	struct graph_effort effort;
-	bool for_truth;
-	uint32_t *found;   /* [queries] of the k nearest */
-	uint8_t *first;    /* [queries] the nearest is found */
-	uint64_t *scored;  /* [queries] */
+	struct got *got;   /* [QUERIES] */
 	_Atomic int status;
 };
 
-static void measure_one(struct measuring *m, uint32_t q, struct graph_scratch *scratch)
+static struct query query_of(const struct measuring *m, uint32_t q)
 {
 	const struct rows *rows = &m->space->rows;
+	return (struct query){rows_row(rows, m->rows[q]), rows->norm2 ? rows->norm2[m->rows[q]] : 0};
+}
+
+static enum status run(struct measuring *m, struct runner *runner, uint32_t queries, void (*piece)(void *arg, size_t i))
+{
+	m->queries = queries;
+	runner->run(runner, (queries + PIECE - 1) / PIECE, piece, m);
+	return (enum status)atomic_load(&m->status);
+}
+
+static bool fail(struct measuring *m, enum status status)
+{
+	atomic_store(&m->status, status);
+	return false;
+}
+
+/* ---- the truth ---- */
+
+/* From the nearest rows but the query's own, of which the row itself is one more. */
+static void keep_truth(const struct measuring *m, uint32_t q, struct topk *top, struct truth *ret)
+{
+	uint64_t self = m->space->rows.ids[m->rows[q]];
+	uint32_t rank = 0;
+
+	topk_sort(top);
+	for (int j = 0; j < TUNE_KS; j++) ret->last[j] = top->count ? top->hits[top->count - 1].raw : 0;
+	for (size_t i = 0; i < top->count; i++) {
+		if (top->hits[i].id == self) continue;
+		rank++;
+		for (int j = 0; j < TUNE_KS; j++)
+			if (rank == tune_ks[j]) ret->last[j] = top->hits[i].raw;
+	}
+}
+
+/* For the rows first, first + step, .. */
+static bool exact_truth(struct measuring *m, uint32_t first, uint32_t step, uint32_t n, struct truth *ret)
+{
+	struct hit hits[PIECE][K_WIDE + 1];
+	struct query queries[PIECE] = {{0}};
+	struct topk tops[PIECE];
+	struct search_work works[PIECE] = {{0}};
+
+	for (uint32_t i = 0; i < n; i++) {
+		queries[i] = query_of(m, first + i * step);
+		topk_init(&tops[i], hits[i], K_WIDE + 1);
+	}
+	exact_search(&m->space->rows, queries, n, m->pulse, tops, works);
+	for (uint32_t i = 0; i < n; i++) {
+		if (works[i].truncated) return fail(m, STATUS_CANCELLED);
+		keep_truth(m, first + i * step, &tops[i], &ret[i]);
+	}
+	return true;
+}
+
+/* The rows nearest by their codes: score << 32 | row, in no order. */
+struct nearest { uint64_t keys[TRUTH_ROOM]; uint32_t count; uint64_t most; /* none as large is wanted any more */ };
+
+static int by_key(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static void nearest_cut(struct nearest *n)
+{
+	qsort(n->keys, n->count, sizeof(*n->keys), by_key);
+	if (n->count <= TRUTH_KEPT) return;
+	n->count = TRUTH_KEPT;
+	n->most = n->keys[TRUTH_KEPT - 1];
+}
+
+/* A run of rows, at most TRUTH_RUN. */
+static void nearest_add(struct nearest *n, const struct codes *c, const uint8_t *query, uint32_t first, uint32_t count)
+{
+	struct codes run = {c->metric, c->stride, c->base + (size_t)first * c->stride};
+	uint32_t scores[TRUTH_RUN];
+
+	quant_score(&run, query, NULL, count, scores);
+	for (uint32_t i = 0; i < count; i++)
+		if (scores[i] <= n->most >> 32) n->keys[n->count++] = (uint64_t)scores[i] << 32 | (first + i);
+	if (n->count > TRUTH_ROOM - TRUTH_RUN) nearest_cut(n);
+}
+
+static void truth_of_one(const struct measuring *m, uint32_t q, struct nearest *near, struct truth *ret)
+{
+	const struct rows *rows = &m->space->rows;
+	struct query query = query_of(m, q);
 	struct hit hits[K_WIDE + 1];
 	struct topk top;
-	struct search_work work = {0};
-	struct query query = {rows_row(rows, m->rows[q]), rows->norm2 ? rows->norm2[m->rows[q]] : 0};
-	uint64_t *truth = m->truth + (size_t)q * m->k, self = rows->ids[m->rows[q]];
 
-	/* One more for an exact search, which finds the row itself. */
-	topk_init(&top, hits, m->k + m->for_truth);
-	enum status status = graph_search(m->space, &query, &m->effort, m->rows[q], m->pulse, scratch, &top, &work);
+	topk_init(&top, hits, K_WIDE + 1);
+	nearest_cut(near);
+	for (uint32_t i = 0; i < near->count; i++) {
+		uint32_t row = (uint32_t)near->keys[i];
+		topk_push(&top, (struct hit){rows->ids[row], vec_raw(rows->metric, rows_row(rows, row), rows->norm2 ? rows->norm2[row] : 0, query.row, query.norm2,
+			rows->dim)});
+	}
+	keep_truth(m, q, &top, ret);
+}
+
+static bool coded_truth(struct measuring *m, uint32_t first, uint32_t n)
+{
+	const struct rows *rows = &m->space->rows;
+	const struct codes *codes = &m->space->codes;
+	struct nearest *near = calloc(n, sizeof(*near));
+	uint8_t *queries = aligned_alloc(CODE_ALIGN, (size_t)n * codes->stride);
+	bool done = near && queries;
+
+	if (!done) atomic_store(&m->status, STATUS_NO_MEMORY);
+	for (uint32_t i = 0; done && i < n; i++) {
+		struct query query = query_of(m, first + i);
+		quant_encode_query(&m->space->forest.quant, rows->metric, rows->dim, &query, queries + (size_t)i * codes->stride);
+		near[i].most = UINT64_MAX;
+	}
+	for (uint32_t at = 0; done && at < rows->n; at += TRUTH_RUN) {
+		uint32_t count = rows->n - at < TRUTH_RUN ? rows->n - at : TRUTH_RUN;
+		for (uint32_t i = 0; i < n; i++) nearest_add(&near[i], codes, queries + (size_t)i * codes->stride, at, count);
+		if (pulse_stop(m->pulse)) done = fail(m, STATUS_CANCELLED);
+	}
+	for (uint32_t i = 0; done && i < n; i++) truth_of_one(m, first + i, &near[i], &m->truth[first + i]);
+	free(near);
+	free(queries);
+	return done;
+}
+
+static void truth_piece(void *arg, size_t piece)
+{
+	struct measuring *m = arg;
+	uint32_t first = (uint32_t)piece * PIECE, n = m->queries - first < PIECE ? m->queries - first : PIECE;
+
+	if (atomic_load(&m->status) != STATUS_OK) return;
+	if (m->exactly)
+		(void)exact_truth(m, first, 1, n, m->truth + first);
+	else
+		(void)coded_truth(m, first, n);
+}
+
+/* Whether the codes lead to the truth. */
+static bool codes_tell(struct measuring *m)
+{
+	struct truth exact[TRUTH_CHECKED];
+	uint32_t step = QUERIES / TRUTH_CHECKED;
+	unsigned wrong = 0;
+
+	for (uint32_t first = 0; first < TRUTH_CHECKED; first += PIECE)
+		if (!exact_truth(m, first * step, step, PIECE, exact + first)) return true; /* m->status says more */
+	for (uint32_t i = 0; i < TRUTH_CHECKED; i++)
+		for (int j = 0; j < TUNE_KS; j++) wrong += exact[i].last[j] < m->truth[i * step].last[j];
+	return wrong == 0;
+}
+
+static enum status find_truth(struct measuring *m, struct runner *runner)
+{
+	enum status status = run(m, runner, QUERIES, truth_piece);
+
+	if (status != STATUS_OK || codes_tell(m)) return (enum status)atomic_load(&m->status);
+	m->exactly = true;
+	return run(m, runner, QUERIES, truth_piece);
+}
+
+/* ---- a rung ---- */
+
+static bool measure_one(struct measuring *m, uint32_t q, struct graph_scratch *scratch, struct got *ret)
+{
+	struct graph_absence absence = held_out_absence(m->held, q);
+	const struct truth *truth = &m->truth[q];
+	struct query query = query_of(m, q);
+	struct search_work work = {0};
+	struct hit hits[K_WIDE];
+	struct topk top;
+
+	topk_init(&top, hits, m->k);
+	enum status status = graph_search(m->space, &query, &m->effort, &absence, m->pulse, scratch, &top, &work);
 	if (status == STATUS_OK && work.truncated) status = STATUS_CANCELLED;
-	if (status != STATUS_OK) {
-		atomic_store(&m->status, status);
-		return;
+	if (status != STATUS_OK) return fail(m, status);
+	*ret = (struct got){.scored = work.candidates};
+	for (size_t i = 0; i < top.count; i++) {
+		ret->found += hits[i].raw <= truth->last[m->k == K_WIDE ? 2 : 1];
+		ret->first |= hits[i].raw <= truth->last[0];
 	}
-	topk_sort(&top);
-	if (m->for_truth) {
-		m->known[q] = 0;
-		for (size_t i = 0; i < top.count && m->known[q] < m->k; i++)
-			if (hits[i].id != self) truth[m->known[q]++] = hits[i].id;
-		return;
-	}
-	m->found[q] = 0;
-	for (size_t i = 0; i < top.count; i++)
-		for (uint32_t j = 0; j < m->known[q]; j++) m->found[q] += hits[i].id == truth[j];
-	m->first[q] = top.count > 0 && m->known[q] > 0 && hits[0].id == truth[0];
-	m->scored[q] = work.candidates;
+	return true;
 }
 
 static void measure_piece(void *arg, size_t piece)
@@ -76,61 +242,51 @@ static void measure_piece(void *arg, size_t piece)
 		atomic_store(&m->status, STATUS_NO_MEMORY);
 		return;
 	}
-	for (uint32_t q = first; q < end && atomic_load(&m->status) == STATUS_OK; q++) measure_one(m, q, scratch);
+	for (uint32_t q = first; q < end && atomic_load(&m->status) == STATUS_OK; q++)
+		if (!measure_one(m, q * m->step, scratch, &m->got[q])) break;
 	graph_scratch_free(&scratch);
 }
 
-static enum status measure(struct measuring *m, struct runner *runner)
-{
-	runner->run(runner, (m->queries + PIECE - 1) / PIECE, measure_piece, m);
-	return (enum status)atomic_load(&m->status);
-}
-
-static enum status measuring_init(struct measuring *m, const struct graph_space *space, uint64_t seed, uint32_t k, uint32_t queries,
-	const struct pulse *pulse)
+/* Rows evenly over their order, which is that of tree 0: each part of the set has its share. */
+static enum status measuring_init(struct measuring *m, const struct graph_space *space, uint64_t seed, struct runner *runner, const struct pulse *pulse)
 {
 	struct prng chance;
 
-	*m = (struct measuring){.space = space, .pulse = pulse, .k = k, .queries = queries};
-	m->rows = malloc(queries * sizeof(*m->rows));
-	m->truth = malloc((size_t)queries * k * sizeof(*m->truth));
-	m->known = malloc(queries * sizeof(*m->known));
-	m->found = malloc(queries * sizeof(*m->found));
-	m->first = malloc(queries);
-	m->scored = malloc(queries * sizeof(*m->scored));
-	if (!m->rows || !m->truth || !m->known || !m->found || !m->first || !m->scored) return STATUS_NO_MEMORY;
-	prng_seed3(&chance, seed, k, space->rows.n);
-	for (uint32_t q = 0; q < queries; q++) m->rows[q] = prng_below(&chance, space->rows.n);
-	return STATUS_OK;
+	*m = (struct measuring){.space = space, .pulse = pulse};
+	m->rows = malloc(QUERIES * sizeof(*m->rows));
+	m->truth = malloc(QUERIES * sizeof(*m->truth));
+	m->got = malloc(QUERIES * sizeof(*m->got));
+	if (!m->rows || !m->truth || !m->got) return STATUS_NO_MEMORY;
+	prng_seed3(&chance, seed, K, space->rows.n);
+	for (uint32_t q = 0; q < QUERIES; q++) {
+		uint32_t first = (uint32_t)((uint64_t)space->rows.n * q / QUERIES), end = (uint32_t)((uint64_t)space->rows.n * (q + 1) / QUERIES);
+		m->rows[q] = first + prng_below(&chance, end - first);
+	}
+	return held_out_new(&space->codes, &space->graph, m->rows, QUERIES, runner, &m->held);
 }
 
 static void measuring_release(struct measuring *m)
 {
 	free(m->rows);
 	free(m->truth);
-	free(m->known);
-	free(m->found);
-	free(m->first);
-	free(m->scored);
+	free(m->got);
+	held_out_free(&m->held);
 }
 
 /* The means of what was measured. */
 static float mean_recall(const struct measuring *m)
 {
-	uint64_t found = 0, known = 0;
+	uint64_t found = 0;
 
-	for (uint32_t q = 0; q < m->queries; q++) {
-		found += m->found[q];
-		known += m->known[q];
-	}
-	return known ? (float)((double)found / (double)known) : 1;
+	for (uint32_t q = 0; q < m->queries; q++) found += m->got[q].found;
+	return (float)((double)found / ((double)m->queries * m->k));
 }
 
 static float mean_first(const struct measuring *m)
 {
 	uint64_t found = 0;
 
-	for (uint32_t q = 0; q < m->queries; q++) found += m->first[q];
+	for (uint32_t q = 0; q < m->queries; q++) found += m->got[q].first;
 	return (float)((double)found / m->queries);
 }
 
@@ -138,37 +294,30 @@ static float mean_scored(const struct measuring *m)
 {
 	uint64_t scored = 0;
 
-	for (uint32_t q = 0; q < m->queries; q++) scored += m->scored[q];
+	for (uint32_t q = 0; q < m->queries; q++) scored += m->got[q].scored;
 	return (float)((double)scored / m->queries);
 }
 
-/* Climb from ef = k until nearly everything is found; points are added to efforts, or completed where one of that ef stands. */
-static enum status climb(const struct graph_space *space, uint64_t seed, uint32_t k, uint32_t queries, struct runner *runner, const struct pulse *pulse,
-	struct tune_effort *efforts, uint32_t *count)
+/* Climb until nearly everything is found, or it costs too much; points are added to efforts. */
+static enum status climb(struct measuring *m, uint32_t k, uint32_t queries, double ef, struct runner *runner, struct tune_effort *efforts,
+	uint32_t *count)
 {
-	struct measuring m;
-	enum status status = measuring_init(&m, space, seed, k, queries, pulse);
-	double ef = k;
+	enum status status = STATUS_OK;
+	uint32_t n = m->space->rows.n;
 	bool enough = false;
 
-	if (status == STATUS_OK) {
-		m.for_truth = true;
-		m.effort = (struct graph_effort){TRUTH_EF, space->rows.n <= TRUTH_EXACT_ROWS ? space->rows.n : 0};
-		status = measure(&m, runner);
-		m.for_truth = false;
-	}
-	while (status == STATUS_OK && !enough && ef < TRUTH_EF && *count < TUNE_EFFORTS_MAX) {
+	m->k = k;
+	m->step = QUERIES / queries;
+	for (; !enough && ef < EF_MOST && ef < n && *count < TUNE_EFFORTS_MAX; ef = ceil(ef * LADDER)) {
 		struct tune_effort *e = &efforts[(*count)++];
-		m.effort = (struct graph_effort){(uint32_t)ef, 0};
-		status = measure(&m, runner);
+		m->effort = (struct graph_effort){(uint32_t)ef, 0};
+		status = run(m, runner, queries, measure_piece);
 		if (status != STATUS_OK) break;
-		*e = (struct tune_effort){.ef = (uint32_t)ef, .scored = mean_scored(&m)};
-		e->recall[k == K_WIDE ? 2 : 1] = mean_recall(&m);
-		if (k == K) e->recall[0] = mean_first(&m);
-		enough = mean_recall(&m) >= ENOUGH;
-		ef = ceil(ef * LADDER);
+		*e = (struct tune_effort){.ef = (uint32_t)ef, .scored = mean_scored(m)};
+		e->recall[k == K_WIDE ? 2 : 1] = mean_recall(m);
+		if (k == K) e->recall[0] = mean_first(m);
+		enough = mean_recall(m) >= ENOUGH || mean_scored(m) * SCORED_PART > (float)n;
 	}
-	measuring_release(&m);
 	return status;
 }
 
@@ -182,13 +331,17 @@ enum status tune_measure(const struct graph_space *space, uint64_t seed, struct 
 	struct tune_effort *ret_efforts, uint32_t *ret_count)
 {
 	struct tune_effort efforts[TUNE_EFFORTS_MAX];
+	struct measuring m;
 	uint32_t count = 0;
-	enum status status = STATUS_OK;
+	enum status status;
 
 	*ret_count = 0;
 	if (space->graph.n == 0) return STATUS_OK;
-	status = climb(space, seed, K, QUERIES, runner, pulse, efforts, &count);
-	if (status == STATUS_OK) status = climb(space, seed, K_WIDE, QUERIES_WIDE, runner, pulse, efforts, &count);
+	status = measuring_init(&m, space, seed, runner, pulse);
+	if (status == STATUS_OK) status = find_truth(&m, runner);
+	if (status == STATUS_OK) status = climb(&m, K, QUERIES, EF_LEAST, runner, efforts, &count);
+	if (status == STATUS_OK) status = climb(&m, K_WIDE, QUERIES_WIDE, EF_LEAST_WIDE, runner, efforts, &count);
+	measuring_release(&m);
 	if (status != STATUS_OK) return status;
 	qsort(efforts, count, sizeof(*efforts), by_ef);
 	/* More effort finds no less: chance, and points of the other ladder, are evened out. */
@@ -201,49 +354,6 @@ enum status tune_measure(const struct graph_space *space, uint64_t seed, struct 
 }
 
 /* ---- choosing ---- */
-
-/* The ef at which curve j reaches `recall`; 0 if it does not. */
-static double ef_for(const struct tune_view *t, int j, float recall)
-{
-	const struct tune_effort *last = NULL;
-
-	for (uint32_t i = 0; i < t->count; i++) {
-		const struct tune_effort *e = &t->efforts[i];
-		if (e->recall[j] < recall) {
-			if (e->recall[j] > 0) last = e;
-			continue;
-		}
-		if (!last || last->recall[j] >= e->recall[j]) return e->ef;
-		/* Recalls of 1 are taken as half a neighbour short of it. */
-		double from = log(1 - (double)last->recall[j]), to = log(fmax(1 - (double)e->recall[j], 1e-4)), at = log(fmax(1 - (double)recall, 1e-4));
-		double part = from > to ? (at - from) / (to - from) : 1;
-		return last->ef * pow((double)e->ef / last->ef, fmin(fmax(part, 0), 1));
-	}
-	return 0;
-}
-
-bool tune_choose(const struct tune_view *t, uint32_t k, float recall, struct graph_effort *ret)
-{
-	double low, high, ef;
-	int j = 0;
-
-	while (j + 1 < TUNE_KS && tune_ks[j + 1] <= k) j++;
-	/* Between two measured ks the effort is taken as a power of k, beyond the last as proportional. */
-	low = ef_for(t, j, recall);
-	high = j + 1 < TUNE_KS ? ef_for(t, j + 1, recall) : 0;
-	if (j + 1 == TUNE_KS)
-		ef = low * k / tune_ks[j];
-	else if (tune_ks[j] == k && low > 0)
-		ef = low;
-	else if (low > 0 && high > 0)
-		ef = low * pow(high / low, log((double)k / tune_ks[j]) / log((double)tune_ks[j + 1] / tune_ks[j]));
-	else /* the nearest one alone is told by few queries, a miss of which is much: what finds that share of more finds it of fewer */
-		ef = high;
-	if (!(ef > 0) || ef > GRAPH_EF_MAX) return false;
-	*ret = (struct graph_effort){.ef = (uint32_t)ceil(ef), .budget = 0};
-	if (ret->ef < k) ret->ef = k;
-	return true;
-}
 
 /* Curve j at ef; 0 if it was not measured so low. */
 static double recall_at(const struct tune_view *t, int j, double ef)
@@ -259,24 +369,51 @@ static double recall_at(const struct tune_view *t, int j, double ef)
 		}
 		if (!below) return 0;
 		if (below->recall[j] >= e->recall[j]) return (double)below->recall[j];
+		/* Recalls of 1 are taken as half a neighbour short of it. */
 		double from = log(1 - (double)below->recall[j]), to = log(fmax(1 - (double)e->recall[j], 1e-4));
 		return 1 - exp(from + fmin(to - from, 0) * log(ef / below->ef) / log((double)e->ef / below->ef));
 	}
 	return below ? (double)below->recall[j] : 0;
 }
 
-double tune_predict(const struct tune_view *t, double k, uint32_t ef)
+double tune_share(double k, double part) { return k * part + 1 - part; }
+
+double tune_predict(const struct tune_view *t, double k, double ef)
 {
 	int j = 0;
 
 	if (!(k > 1)) k = 1;
 	while (j + 1 < TUNE_KS && tune_ks[j + 1] <= k) j++;
-	/* As in tune_choose(): beyond the last k that was measured efforts are taken as proportional to it. */
+	/* Beyond the last k that was measured efforts are taken as proportional to it. */
 	if (j + 1 == TUNE_KS) return recall_at(t, j, ef * tune_ks[j] / k);
 	double low = recall_at(t, j, ef), high = recall_at(t, j + 1, ef);
 	/* Too small a pool for the next k: then between what this curve says of it and of the part of it that tune_ks[j] would get of k. */
 	if (!(high > 0)) return 1 - sqrt((1 - low) * (1 - fmin(recall_at(t, j, ef * tune_ks[j] / k), low)));
-	return low + (high - low) * log(k / tune_ks[j]) / log((double)tune_ks[j + 1] / tune_ks[j]);
+	/* The nearest one alone is told by few queries, a miss of which is much; but what finds that share of more finds it of fewer. */
+	if (low < high) low = high;
+	/* The r-th nearest is found the less often the larger r, about in proportion, and so is the mean over the nearest k. */
+	return low + (high - low) * (k - tune_ks[j]) / (tune_ks[j + 1] - tune_ks[j]);
+}
+
+/* Never falls with ef but where a curve begins (tune_predict()), and there what is found by halving is enough, if not the least. */
+bool tune_choose(const struct tune_view *t, double k, float recall, struct graph_effort *ret)
+{
+	uint32_t low = 0, high;
+
+	if (!t->count) return false;
+	/* Beyond the last k that was measured efforts are taken as proportional to it. */
+	double most = t->efforts[t->count - 1].ef * fmax(k / tune_ks[TUNE_KS - 1], 1);
+	high = most < GRAPH_EF_MAX ? (uint32_t)ceil(most) : GRAPH_EF_MAX;
+	if (tune_predict(t, k, high) < (double)recall) return false;
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
+		if (tune_predict(t, k, middle) < (double)recall)
+			low = middle;
+		else
+			high = middle;
+	}
+	*ret = (struct graph_effort){.ef = high, .budget = 0};
+	return true;
 }
 
 uint64_t tune_scored(const struct tune_view *t, uint32_t ef)

@@ -1,6 +1,6 @@
 /* tune.h - what effort gives what recall, learnt from rows of the segment itself.
  *
- * Some rows are taken for queries, each treated as not there while it asks; the truth is a search of far more effort than any that is learnt. So a
+ * Some rows are taken for queries, each treated as not there while it asks (held_out.h); the truth is a scan. So a
  * prediction holds for queries that are like the rows. Plain grid search over one parameter, as MRPT tunes itself (Jaasaari et al. 2019), but the
  * curve is interpolated between its points. */
 #ifndef ENGINE_TUNE_H
@@ -15,7 +15,7 @@ static const uint32_t tune_ks[TUNE_KS] = {1, 10, 100};
 struct tune_effort {
 	uint32_t ef;
 	float scored;          /* codes scored, the mean */
-	float recall[TUNE_KS]; /* recall@k for each of tune_ks; ascending with ef; 0 where ef < k */
+	float recall[TUNE_KS]; /* recall@k for each of tune_ks; ascending with ef; 0 where it was not measured so low */
 };
 _Static_assert(sizeof(struct tune_effort) == 20, "part of the segment format");
 
@@ -26,11 +26,16 @@ struct tune_view { uint32_t count; const struct tune_effort *efforts; };
 MUST_CHECK enum status tune_measure(const struct graph_space *space, uint64_t seed, struct runner *runner, const struct pulse *pulse,
 	struct tune_effort *ret_efforts, uint32_t *ret_count);
 
-/* The least effort that is predicted to find `recall` (0..1) of the k nearest; false if none that was measured does, then search exactly. */
-bool tune_choose(const struct tune_view *t, uint32_t k, float recall, struct graph_effort *ret);
+/* Where a segment holds a part (0..1) of all rows, and it is chance which, its share of the k nearest of all differs from query to query. Recall
+ * is a mean over neighbours, and of those more stand in large shares: the share that a neighbour finds itself in has this mean. */
+double tune_share(double k, double part);
 
-/* The recall of the k nearest (not whole: a mean over queries) that is predicted for an ef, which is at least k; 0: nothing was measured. */
-double tune_predict(const struct tune_view *t, double k, uint32_t ef);
+/* The least effort that is predicted to find `recall` (0..1) of the k nearest (not whole: a mean); false if none that was measured does, then
+ * search exactly. */
+bool tune_choose(const struct tune_view *t, double k, float recall, struct graph_effort *ret);
+
+/* The recall of the k nearest that is predicted for an ef; 0: nothing was measured. */
+double tune_predict(const struct tune_view *t, double k, double ef);
 
 /* How many codes a search with such a pool scores, in the mean; roughly. */
 uint64_t tune_scored(const struct tune_view *t, uint32_t ef);
