@@ -179,7 +179,7 @@ class Replies(unittest.TestCase):
                     with self.assertRaises(grove.GroveError, msg=f"frame {which} of {length} bytes, seed {cluster.SEED}"):
                         index.search([[1, 2]], 2)
                     with self.assertRaises(grove.GroveError, msg=f"frame {which} of {length} bytes, seed {cluster.SEED}"):
-                        index.search_one(bytes(8), 2, dim=2)
+                        index.search_one(bytes(8), 2, "f32")
 
     def test_single_queries_say_what_is_asked_however_often_and_from_wherever(self):
         """Their headers are packed once and kept."""
@@ -187,22 +187,24 @@ class Replies(unittest.TestCase):
         with Played(lambda request, _: [head(request, nq=1, total=1), *found]) as played:
             index = index_at(played)
             asked = [(row, k, how) for _ in range(2) for row in (b"a" * 8, b"b" * 8) for k in range(1, 50)
-                     for how in ({"dim": 2}, {"dim": 2, "mode": "forest", "search_k": k}, {"by_id": True})]
+                     for how in ({"dtype": "f32"}, {"dtype": "f32", "mode": "forest", "search_k": k}, {"dtype": None})]
             for row, k, how in asked:
                 hits = index.search_one(row, k, **how)
                 self.assertEqual((hits.ids, hits.distances, int(hits.coverage["shards"])), ([7], [0.5], 0))
             sent = [({name: value for name, value in request.items() if name not in ("v", "id", "client")}, frames)
                     for request, frames in played.requests]
-            self.assertEqual(sent, [(dict(how, op="search", index="played", k=k, timeout_ms=2000), [row]) for row, k, how in asked])
+            kinds = {"f32": {"dtype": "f32", "dim": 2}, None: {"by_id": True}}
+            self.assertEqual(sent, [(dict({n: v for n, v in how.items() if n != "dtype"}, **kinds[how["dtype"]], op="search", index="played", k=k,
+                                          timeout_ms=2000), [row]) for row, k, how in asked])
             self.assertEqual(len({request["id"] for request, _ in played.requests}), len(asked))
             played.requests.clear()
             index.timeout = 3.0
-            index.search_one(b"a" * 8, 1, dim=2)
+            index.search_one(b"a" * 8, 1, "f32")
             again = pickle.loads(pickle.dumps(index))
-            again.search_one(b"a" * 8, 1, dim=2)
+            again.search_one(b"a" * 8, 1, "f32")
             child = os.fork()
             if child == 0:
-                index.search_one(b"a" * 8, 1, dim=2)
+                index.search_one(b"a" * 8, 1, "f32")
                 os._exit(0)
             self.assertEqual(os.waitpid(child, 0)[1], 0)
             self.assertEqual([request["timeout_ms"] for request, _ in played.requests], [3000] * 3)

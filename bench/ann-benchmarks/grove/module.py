@@ -45,7 +45,7 @@ class Grove(BaseANN):
             row, dtype = numpy.packbits(numpy.asarray(v) > 0.5, bitorder="little"), "bits"
         else:
             row, dtype = numpy.asarray(v, "<f4"), "f32"
-        hits = self._index.search_one(row.tobytes(), n, dim=self._index.dim, dtype=dtype, **self._effort)
+        hits = self._index.search_one(row.tobytes(), n, dtype, **self._effort)
         self._coverage.append(hits.coverage)
         return hits.ids
 

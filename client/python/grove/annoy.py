@@ -28,7 +28,7 @@ import numpy
 from . import annoy_files, cluster, owned
 from .ann_file import AnnFile
 from .annoy_buffer import AddBuffer
-from .annoy_values import METRICS, c_int, distance, fill_row, path_of, positional_only, trees_of_minus_one
+from .annoy_values import METRICS, c_int, distance, fill_row, path_of, positional_only, row_bytes, trees_of_minus_one
 from .errors import NotFound
 from .index import Index
 from .protocol import SEARCH_K_MAX
@@ -214,18 +214,17 @@ class AnnoyIndex:
         i, n, search_k = self._item(i), c_int(n), c_int(search_k)
         by_id = numpy.array([i], "<u8").tobytes()
         try:
-            return self._nearest(by_id, n, search_k, include_distances, by_id=True)
+            return self._nearest(by_id, n, search_k, include_distances, None)
         except NotFound:  # a hole, which is a vector of zeros to Annoy
             return self.get_nns_by_vector([0.0] * self.f, n, search_k, include_distances)
 
     def get_nns_by_vector(self, vector: Any, n: int, search_k: int = -1, include_distances: bool = False) -> Neighbours:
         """The n items nearest to a vector: ids, or (ids, distances), nearest first."""
         n, search_k = c_int(n), c_int(search_k)
-        row = self._row(vector)
         if self._metric == "hamming":
-            return self._nearest(numpy.packbits(row > BITS_ABOVE, bitorder="little").tobytes(), n, search_k, include_distances,
-                                 dim=self.f, dtype="bits")
-        return self._nearest(row.tobytes(), n, search_k, include_distances, dim=self.f)
+            bits = numpy.packbits(self._row(vector) > BITS_ABOVE, bitorder="little")
+            return self._nearest(bits.tobytes(), n, search_k, include_distances, "bits")
+        return self._nearest(row_bytes(self.f, vector), n, search_k, include_distances, "f32")
 
     @positional_only
     def get_item_vector(self, i: int) -> List[float]:
@@ -268,20 +267,20 @@ class AnnoyIndex:
         fill_row(row, vector)
         return row
 
-    def _nearest(self, row: bytes, n: int, search_k: int, include_distances: bool, **fields: Any) -> Neighbours:
+    def _nearest(self, row: bytes, n: int, search_k: int, include_distances: bool, dtype: Optional[str]) -> Neighbours:
+        """dtype: of the row; None: it is an id."""
         n = self._n_items if n < 0 else min(n, self._n_items)
         index = self._index
         if self._buffer is not None and not self._buffer.empty or index is None:
             index = self.index
         if index is None or n == 0 or search_k == 0 or self._n_trees == 0:
             return ([], []) if include_distances else []
+        mode: Optional[str] = self.mode
         if search_k < -1:
-            fields["mode"] = "exact"  # no bound: every candidate
-        elif search_k > 0 or self.mode == "forest":
-            fields.update(mode=self.mode, search_k=min(search_k if search_k > 0 else n * self._n_trees, SEARCH_K_MAX))
-        else:
-            fields["mode"] = self.mode
-        hits = index.search_one(row, n, **fields)
+            mode = "exact"  # no bound: every candidate
+        elif search_k < 0 and mode == "forest":
+            search_k = min(n * self._n_trees, SEARCH_K_MAX)
+        hits = index.search_one(row, n, dtype, mode, search_k if search_k > 0 else None)
         return (hits.ids, hits.distances) if include_distances else hits.ids
 
     def _vectors_of(self, ids: List[int]) -> List[numpy.ndarray]:

@@ -9,12 +9,14 @@ import array
 import functools
 import math
 import operator
+import sys
 from typing import Any, Callable, TypeVar
 
 import numpy
 
 INT_MAX, INT_MIN = 2**31 - 1, -(2**31)
 METRICS = ("angular", "euclidean", "manhattan", "hamming", "dot")
+FLOAT, LITTLE = numpy.dtype("<f4"), sys.byteorder == "little"
 NOT_FINITE = "Vector has a NaN or an infinity: only finite numbers (as 32-bit floats) are stored"
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -64,6 +66,20 @@ def fill_row(row: numpy.ndarray, vector: Any) -> None:
     square = float(row.dot(row))
     if square - square != 0 and not numpy.isfinite(row).all():  # a large sum alone is no infinity of an element
         raise ValueError(NOT_FINITE)
+
+
+def row_bytes(f: int, vector: Any) -> bytes:
+    """A query as it travels, with as little as possible around it. That it is finite is for the cluster to see."""
+    kind = type(vector)
+    if kind is numpy.ndarray:
+        if vector.ndim == 1 and vector.dtype == FLOAT and len(vector) == f:
+            whole: bytes = vector.tobytes()
+            return whole
+    elif (kind is list or kind is tuple) and LITTLE and len(vector) == f:
+        return array.array("f", vector).tobytes()
+    row = numpy.empty(f, FLOAT)
+    fill_row(row, vector)
+    return row.tobytes()
 
 
 def distance(metric: str, a: numpy.ndarray, b: numpy.ndarray) -> float:

@@ -240,18 +240,27 @@ class Index(IndexNames):
         return self._search(rows, k, progress, timeout, by_id=True, with_payload=payloads or None, min_coverage=min_coverage,
                             **effort(exact, mode, recall, search_k))
 
-    def search_one(self, row: Any, k: int, **fields: Any) -> Nearest:
-        """One query and its hits, with as little as possible around it. row: bytes of the wire; fields: of the protocol."""
-        return nearest_of(self.client.finish(self._begin_search(row, self.timeout, k, fields)))
+    def search_one(self, row: bytes, k: int, dtype: Optional[str], mode: Optional[str] = None, search_k: Optional[int] = None) -> Nearest:
+        """One query and its hits, with as little as possible around it. row: bytes of the wire, of that dtype; None: it is an id."""
+        client, seconds = self.client, self.timeout
+        asked = (client.identity, self.name, seconds, k, dtype, mode, search_k)
+        head = self._heads.get(asked)
+        if head is None:
+            by_id, dim = (True, None) if dtype is None else (None, self.dim)
+            head = self._head(asked, seconds, k=k, by_id=by_id, dim=dim, dtype=dtype, mode=mode, search_k=search_k)
+        return nearest_of(client.finish(client.begin_head(head, "search", (row,), seconds)))
 
     def _begin_search(self, rows: Any, seconds: float, k: int, fields: Dict[str, Any]) -> Pending:
         asked = (self.client.identity, self.name, seconds, k, *fields.items())
-        head = self._heads.get(asked)
-        if head is None:
-            if len(self._heads) == HEADS_MAX:
-                self._heads.clear()
-            head = self._heads[asked] = self.client.head("search", seconds, index=self.name, k=k, **fields)
+        head = self._heads.get(asked) or self._head(asked, seconds, k=k, **fields)
         return self.client.begin_head(head, "search", (rows,), seconds)
+
+    def _head(self, asked: Any, seconds: float, **fields: Any) -> bytes:
+        """Of a search, kept under what was asked."""
+        if len(self._heads) == HEADS_MAX:
+            self._heads.clear()
+        head = self._heads[asked] = self.client.head("search", seconds, index=self.name, **fields)
+        return head
 
     def _search(self, rows: numpy.ndarray, k: int, progress: Progress, timeout: Optional[float], **fields: Any) -> SearchResult:
         seconds = self.timeout if timeout is None else timeout
