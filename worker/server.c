@@ -27,7 +27,7 @@
 #include "worker/dispatch.h"
 #include "worker/links.h"
 
-enum { RECEIVE_ROUND = 64, HELP_US = 250, RETRY_SEND_US = 5000, FLUSH_AT_STOP_US = 500000 };
+enum { RECEIVE_ROUND = 64, HELP_US = 250, HELP_MAX_US = 1000, RETRY_SEND_US = 5000, FLUSH_AT_STOP_US = 500000 };
 
 struct load_job { struct background_job job; struct shard_table *table; struct uuid cluster; };
 
@@ -195,6 +195,16 @@ static void take_answers(struct server *s)
 	dispatch_answered(&s->dispatch, links_queue(&s->links, replies_take(s->parts.replies)));
 }
 
+/* How long to search before answers leave: the more searches wait, the longer, since answers that leave together cost less. About half of those that
+ * wait, so that who asked hears of the first while the last are still to come. */
+static uint64_t help_us(size_t waiting)
+{
+	enum { EACH_US = 20 };
+	uint64_t us = waiting * EACH_US;
+
+	return us < HELP_US ? HELP_US : us > HELP_MAX_US ? HELP_MAX_US : us;
+}
+
 static enum status serve(struct server *s)
 {
 	struct net_poll polls[COORDINATORS_MAX + 2] = {{.fd = s->signals}, {.fd = replies_fd(s->parts.replies)}};
@@ -207,7 +217,7 @@ static enum status serve(struct server *s)
 		pool_hold(s->parts.pool);
 		for (size_t i = 0; i < s->links.count; i++)
 			if (polls[i + 2].ready) receive(s, i, now);
-		bool more = pool_help(s->parts.pool, HELP_US);
+		bool more = pool_help(s->parts.pool, help_us(pool_depth(s->parts.pool)));
 		take_answers(s);
 		now = clock_us();
 		if (now >= links_next_beat(&s->links)) beat(s, now);
