@@ -54,7 +54,7 @@ struct graph; /* a built graph in memory */
 
 /* Build over n coded rows and their forest of at least graph_trees() trees, renumbered. The same codes and forest give the same graph for any number of threads. `progress` (may be
  * NULL) counts up to graph_build_steps(). STATUS_CANCELLED by the pulse, which several threads may ask at once; STATUS_LIMIT for 2^32 edges.
- * Memory: 8 x KNN_K bytes a row, and about 150 more at the end. */
+ * Memory: 8 x KNN_K + 4 x KNN_TREES_MAX bytes a row; after the neighbours 8 x KNN_K + 4 x GRAPH_DEGREE_MAX and about 150 more. */
 MUST_CHECK enum status graph_build(const struct codes *codes, const struct forest_view *forest, struct runner *runner,
 	_Atomic uint64_t *progress, const struct pulse *pulse, struct graph **ret);
 uint64_t graph_build_steps(enum metric m, uint32_t n, uint32_t trees);

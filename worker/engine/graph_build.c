@@ -1,5 +1,5 @@
-/* graph_build.c - see graph.h. The lists of knn.h are worked on in place: thinned, joined with the reverse edges, thinned again. Every step is cut
- * into runs of rows, and a run writes the lists of its own rows alone. */
+/* graph_build.c - see graph.h. The lists of knn.h are thinned in place; joined with the reverse edges and thinned again they are the edges. Every step
+ * is cut into runs of rows, and a run writes what belongs to its own rows alone. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +12,7 @@ enum {
 	RUN_ROWS = 1024,
 	CANDIDATES_MAX = 192, /* neighbours and reverse neighbours that are thinned together: the nearest of a hub's */
 	STEPS_PRUNE = 4,      /* a row's two thinnings, in rows of knn_build() */
+	LINE = 64,            /* of a cache: a list is a whole number of them */
 };
 
 struct graph {
@@ -27,13 +28,15 @@ struct making {
 	_Atomic uint64_t *progress;
 	uint32_t n;
 	knn_key *lists;  /* [n x KNN_K] */
-	uint8_t *counts; /* [n] */
+	uint32_t *edges; /* [n x GRAPH_DEGREE_MAX], nearest first */
+	uint8_t *counts; /* [n] of a row's list, then of its edges */
 	uint32_t *reverse_first; /* [n + 1] */
 	uint32_t *reverse;       /* rows that point to a row, ascending */
 	_Atomic bool cancelled, no_memory;
 };
 
-_Static_assert((int)GRAPH_DEGREE_MAX <= (int)KNN_K, "a row's list becomes its edges in place");
+_Static_assert((int)KNN_K <= (int)GRAPH_DEGREE_MAX, "a thinned list has at most as many");
+_Static_assert((int)GRAPH_TREES_MOST <= (int)KNN_TREES_MAX && (int)GRAPH_TREES_ANGULAR <= (int)KNN_TREES_MAX, "neighbours are told from all of them");
 
 /* ---- thinning ---- */
 
@@ -183,9 +186,18 @@ static void join_piece(void *arg, size_t number)
 			atomic_store(&m->no_memory, true);
 			break;
 		}
-		m->counts[r] = (uint8_t)thin(m, &t, t.candidates, n, m->lists + (size_t)r * KNN_K);
+		m->counts[r] = (uint8_t)thin(m, &t, t.candidates, n, t.candidates);
+		for (uint32_t i = 0; i < m->counts[r]; i++) m->edges[(size_t)r * GRAPH_DEGREE_MAX + i] = knn_row(t.candidates[i]);
 	}
 	run_ends(m, &t, first, end);
+}
+
+static enum status edges_room(struct making *m)
+{
+	size_t size;
+
+	if (size_mul(m->n, GRAPH_DEGREE_MAX * sizeof(*m->edges), &size)) m->edges = malloc(size);
+	return m->edges ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 static enum status reverse_build(struct making *m)
@@ -238,7 +250,7 @@ static void reach(const struct making *m, uint32_t row, uint8_t *reached, uint32
 	while (depth > 0) {
 		uint32_t r = stack[--depth];
 		for (uint32_t i = 0; i < m->counts[r]; i++) {
-			uint32_t next = knn_row(m->lists[(size_t)r * KNN_K + i]);
+			uint32_t next = m->edges[(size_t)r * GRAPH_DEGREE_MAX + i];
 			if (reached[next]) continue;
 			reached[next] = 1;
 			stack[depth++] = next;
@@ -259,7 +271,7 @@ static enum status find_repairs(const struct making *m, struct repair *p)
 		if (reached[r]) continue;
 		uint32_t from = r - 1;
 		for (uint32_t i = 0; i < m->counts[r]; i++) {
-			uint32_t near = knn_row(m->lists[(size_t)r * KNN_K + i]);
+			uint32_t near = m->edges[(size_t)r * GRAPH_DEGREE_MAX + i];
 			if (!reached[near]) continue;
 			from = near;
 			break;
@@ -292,7 +304,7 @@ static enum status flatten(const struct making *m, const struct repair *p, struc
 	for (uint32_t i = 0; i < p->count; i++) g->first[p->from[i] + 2]++;
 	for (uint32_t r = 0; r < m->n; r++) g->first[r + 2] += g->first[r + 1];
 	for (uint32_t r = 0; r < m->n; r++)
-		for (uint32_t i = 0; i < m->counts[r]; i++) packed_put(g->to, g->to_width, g->first[r + 1]++, knn_row(m->lists[(size_t)r * KNN_K + i]));
+		for (uint32_t i = 0; i < m->counts[r]; i++) packed_put(g->to, g->to_width, g->first[r + 1]++, m->edges[(size_t)r * GRAPH_DEGREE_MAX + i]);
 	for (uint32_t i = 0; i < p->count; i++) packed_put(g->to, g->to_width, g->first[p->from[i] + 1]++, p->to[i]);
 	*ret = g;
 	return STATUS_OK;
@@ -324,18 +336,20 @@ enum status graph_build(const struct codes *codes, const struct forest_view *for
 	enum status status = STATUS_NO_MEMORY;
 	size_t places;
 
-	if (size_mul(m.n, KNN_K * sizeof(*m.lists), &places)) m.lists = malloc(places);
+	if (size_mul(m.n, KNN_K * sizeof(*m.lists), &places)) m.lists = aligned_alloc(LINE, places);
 	m.counts = malloc(m.n);
 	if (!m.lists || !m.counts) goto out;
 	require(forest->trees >= trees);
 	status = knn_build(codes, forest, trees, runner, progress, pulse, m.lists, m.counts);
 	if (status == STATUS_OK) status = run_pieces(&m, runner, thin_piece);
 	if (status == STATUS_OK) status = reverse_build(&m);
+	if (status == STATUS_OK) status = edges_room(&m);
 	if (status == STATUS_OK) status = run_pieces(&m, runner, join_piece);
 	if (status == STATUS_OK) status = find_repairs(&m, &repair);
 	if (status == STATUS_OK) status = flatten(&m, &repair, ret);
 out:
 	free(m.lists);
+	free(m.edges);
 	free(m.counts);
 	free(m.reverse_first);
 	free(m.reverse);

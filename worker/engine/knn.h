@@ -9,8 +9,9 @@
 #include "worker/engine/quant.h"
 
 enum {
-	KNN_K = 48,          /* neighbours kept for each row */
+	KNN_K = 32,          /* neighbours kept for each row: 48 made graphs of a fifth more edges and no better searches */
 	KNN_GROUP_MAX = 512, /* rows of a group */
+	KNN_TREES_MAX = 16,
 };
 
 /* A neighbour: its distance (quant_apart) in the upper half, its row in the lower, so that keys sort by (distance, row). */
@@ -19,8 +20,8 @@ static inline knn_key knn_key_of(uint32_t apart, uint32_t row) { return (uint64_
 static inline uint32_t knn_apart(knn_key k) { return (uint32_t)(k >> 32); }
 static inline uint32_t knn_row(knn_key k) { return (uint32_t)k; }
 
-/* lists[r * KNN_K ..] ascending, counts[r] of them; the caller's memory, [n x KNN_K] and [n]. Uses the first `trees` trees of f.
- * `progress` (may be NULL) counts up to trees * n. STATUS_CANCELLED by the pulse. Memory besides: 4 bytes a row, some MiB a thread. */
+/* lists[r * KNN_K ..] ascending, counts[r] of them; the caller's memory, [n x KNN_K] and [n]. Uses the first `trees` trees of f, at most KNN_TREES_MAX.
+ * `progress` (may be NULL) counts up to trees * n. STATUS_CANCELLED by the pulse. Memory besides: 4 x KNN_TREES_MAX bytes a row, some MiB a thread. */
 MUST_CHECK enum status knn_build(const struct codes *codes, const struct forest_view *f, uint32_t trees, struct runner *runner,
 	_Atomic uint64_t *progress, const struct pulse *pulse, knn_key *lists, uint8_t *counts);
 
