@@ -4,6 +4,8 @@
  *
  * Rows of 64, 128 and 832 bytes: in a row from L1 and from L2; gathered 32 at a time from L2, from 512 MB, and from 512 MB where
  * the caller has prefetched the next 32, as a search does. Bits: rows of 8, 16, 32 and 64 bytes in a row, and 100 bytes rounded up to 104.
+ *   build/bench/kernels scan                                   the scan of 64-bit codes as a search does it (exact.h), by the kernels of the
+ *                                                              process: ns for each row and query, ten nearest, codes in L2 and from 512 MB
  * Sets take turns inside a round, so that what else the machine does meets them all; the median of the rounds is shown. */
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 #include "common/clock.h"
 #include "common/codes.h"
 #include "common/prng.h"
+#include "worker/engine/exact.h"
 
 enum { ROUNDS = 21, TURN_US = 2000, LIST = 32, LISTS = 1 << 12, SETS_MAX = 8 };
 enum { L1_BYTES = 16 << 10, L2_BYTES = 256 << 10, FAR_BYTES = 512 << 20 };
@@ -100,6 +103,56 @@ static void measure(struct work *w, const struct code_kernels *const *sets, size
 	fflush(stdout);
 }
 
+enum { SCAN_K = 10, SCAN_QUERIES = 64 };
+
+static void measure_scan(const uint8_t *base, struct place place, size_t nq, struct prng *p)
+{
+	struct rows rows = {.metric = METRIC_HAMMING, .dim = 64, .n = (uint32_t)(place.bytes / 8), .stride = 8, .base = base};
+	uint64_t words[SCAN_QUERIES], *ids = calloc(rows.n, sizeof(*ids));
+	struct query queries[SCAN_QUERIES];
+	struct search_work works[SCAN_QUERIES] = {{0}};
+	struct hit hits[SCAN_QUERIES][SCAN_K];
+	struct topk tops[SCAN_QUERIES];
+	double ns[ROUNDS];
+
+	require(ids != NULL);
+	rows.ids = ids;
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t from = clock_thread_cpu_us(), now = from;
+		double scored = 0;
+		for (; now - from < TURN_US; now = clock_thread_cpu_us()) {
+			for (size_t q = 0; q < nq; q++) {
+				words[q] = prng_u64(p);
+				queries[q] = (struct query){&words[q], 0};
+				topk_init(&tops[q], hits[q], SCAN_K);
+			}
+			exact_search(&rows, queries, nq, NULL, tops, works);
+			scored += (double)rows.n * (double)nq;
+		}
+		ns[round] = (double)(now - from) * 1e3 / scored;
+	}
+	qsort(ns, ROUNDS, sizeof(double), by_value);
+	printf("%-20s %2zu queries at once %9.3f\n", place.name, nq, ns[ROUNDS / 2]);
+	fflush(stdout);
+	free(ids);
+}
+
+static int scans(void)
+{
+	static const struct place places[] = {{"64 bits, L2", L2_BYTES, false, false}, {"64 bits, 512 MB", FAR_BYTES, false, false}};
+	uint64_t *base = aligned_alloc(2 << 20, FAR_BYTES);
+	struct prng p;
+
+	require(base != NULL);
+	prng_seed(&p, 1);
+	for (size_t i = 0; i < FAR_BYTES / 8; i++) base[i] = prng_u64(&p);
+	printf("%s, ns a row and query\n", code_kernels()->name);
+	for (size_t at = 0; at < 2; at++)
+		for (size_t nq = 1; nq <= (at ? 8 : SCAN_QUERIES); nq *= 8) measure_scan((const uint8_t *)base, places[at], nq, &p);
+	free(base);
+	return 0;
+}
+
 static size_t sets_named(int n, char **names, const struct code_kernels **ret)
 {
 	static const char *all[] = {"scalar", "avx2", "avx512", "vnni", "vpopcnt", "neon"};
@@ -126,6 +179,7 @@ int main(int argc, char **argv)
 		{"gathered, L2", L2_BYTES, true, false}, {"gathered, 512 MB", FAR_BYTES, true, false}, {"the same, prefetched", FAR_BYTES, true, true}};
 	static const size_t strides[] = {64, 128, 832}, bit_strides[] = {8, 16, 32, 64, 104};
 	const struct code_kernels *sets[SETS_MAX];
+	if (argc == 2 && !strcmp(argv[1], "scan")) return scans();
 	size_t set_count = sets_named(argc - 1, argv + 1, sets);
 	uint8_t *base = aligned_alloc(2 << 20, FAR_BYTES), *query = aligned_alloc(CODE_ALIGN, 1024);
 	uint32_t *lists = calloc((size_t)LISTS * LIST, sizeof(*lists)), *answers = calloc(L2_BYTES / 8, sizeof(*answers));

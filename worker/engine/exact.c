@@ -9,6 +9,7 @@ enum {
 	BLOCK_BYTES = 192 * 1024, /* of rows: leaves room for a query and the heaps in 512 KiB */
 	PULSE_PAIRS = 2048,       /* distances between two questions to the pulse */
 	BITS_RUN = 512,
+	BITS_GROUP = 32,
 };
 
 static uint32_t block_rows(const struct rows *rows)
@@ -18,6 +19,24 @@ static uint32_t block_rows(const struct rows *rows)
 	return n < 1 ? 1 : n > PULSE_PAIRS ? PULSE_PAIRS : n;
 }
 
+/* Some of the rows at distances `apart` that may still be among the nearest: nearly none, once a few thousand have been seen, so most groups are
+ * left after one look at all of it, which the compiler takes at once. */
+static void offer_bits(const struct rows *rows, uint32_t first, const uint32_t *apart, uint32_t n, struct topk *top)
+{
+	for (uint32_t at = 0, end; at < n; at = end) {
+		int32_t most = top->count < top->capacity ? INT32_MAX : top->capacity ? (int32_t)top->hits[0].raw : -1, any = 0;
+		end = n - at < BITS_GROUP ? n : at + BITS_GROUP;
+		if (end - at == BITS_GROUP) {
+			for (uint32_t i = 0; i < BITS_GROUP; i++) any |= (int32_t)apart[at + i] <= most;
+			if (!any) continue;
+		}
+		for (uint32_t i = at; i < end; i++) {
+			float raw = (float)apart[i];
+			if (topk_admits(top, raw) && rows_live(rows, first + i)) topk_push(top, (struct hit){.id = rows->ids[first + i], .raw = raw});
+		}
+	}
+}
+
 /* Bits: a run of rows at a time, by the kernel that scans them. */
 static void score_bits(const struct rows *rows, uint32_t first, uint32_t end, const struct query *query, struct topk *top,
 	struct search_work *work)
@@ -25,13 +44,11 @@ static void score_bits(const struct rows *rows, uint32_t first, uint32_t end, co
 	uint32_t apart[BITS_RUN];
 
 	for (; first < end; first += BITS_RUN) {
-		uint32_t n = end - first < BITS_RUN ? end - first : BITS_RUN;
+		uint32_t n = end - first < BITS_RUN ? end - first : BITS_RUN, live = n;
 		code_kernels()->bits(query->row, rows_row(rows, first), rows->stride, n, apart);
-		for (uint32_t i = 0; i < n; i++) {
-			if (rows->dead_at && !rows_live(rows, first + i)) continue;
-			work->candidates++;
-			if (topk_admits(top, (float)apart[i])) topk_push(top, (struct hit){.id = rows->ids[first + i], .raw = (float)apart[i]});
-		}
+		for (uint32_t i = 0; i < n && rows->dead_at; i++) live -= !rows_live(rows, first + i);
+		work->candidates += live;
+		offer_bits(rows, first, apart, n, top);
 	}
 }
 
