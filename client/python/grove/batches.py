@@ -81,6 +81,23 @@ def run(client: Client, batches: Iterable[Batch], begin: Callable[[Batch], Pendi
                 started.channel.forget(started.id)
 
 
+def paced(client: Client, total: int, pace: Pace, begin: Callable[[slice], Pending]
+          ) -> Iterator[Tuple[slice, Optional[Reply], Optional[GroveError]]]:
+    """run() of 0..total in parts that the pace decides."""
+    def timed(part: slice) -> Pending:
+        pace.begins(part)
+        return begin(part)
+    for outcome in run(client, pace.parts(total), timed):
+        pace.ended(outcome[0])
+        yield outcome
+
+
+def one(client: Client, batch: Batch, begin: Callable[[Batch], Pending]) -> Tuple[Batch, Optional[Reply], Optional[GroveError]]:
+    """run() of a single batch."""
+    started = _begin(begin, batch)
+    return (batch, None, started) if isinstance(started, GroveError) else (batch, *_finish(client, begin, batch, started))
+
+
 def _begin(begin: Callable[[Batch], Pending], batch: Batch) -> Any:
     try:
         return begin(batch)

@@ -24,7 +24,7 @@ from .client import Client, Pending
 from .errors import BadRequest, GroveError, Incomplete, LimitExceeded, OutcomeUnknown
 from .index_names import IndexNames
 from .progress import Progress, reporter
-from .results import Hits, Item, Items, Nearest, SearchResult, hits_of, nearest_of, result_of
+from .results import Hits, Item, Items, Nearest, SearchResult, full_result, hits_of, nearest_of, result_of
 from .writes import Write, write_all
 
 HIT_BYTES = 12  # of a search's reply: an id and a distance
@@ -267,20 +267,28 @@ class Index(IndexNames):
         k = operator.index(k)
         show = reporter(progress, f"search {self.name}")
         farthest = -numpy.inf if self.metric == "dot" else numpy.inf
-        pace = batches.Pace(SEARCH_FIRST, search_most(rows, k), seconds)
+        most = search_most(rows, k)
 
         def begin(part: slice) -> Pending:
-            pace.begins(part)
             fields["nq"] = part.stop - part.start
             return self._begin_search(rows[part].data, seconds, k, fields)
+
+        if 0 < len(rows) <= min(SEARCH_FIRST, most):
+            found = batches.one(self.client, slice(0, len(rows)), begin)
+            result = full_result(found[1], len(rows), k) if found[2] is None else None
+            if result is not None:
+                show(len(rows), len(rows))
+                return result
+            outcomes: Iterable[Any] = [found]
+        else:
+            outcomes = batches.paced(self.client, len(rows), batches.Pace(SEARCH_FIRST, most, seconds), begin)
 
         def pieces(part: slice) -> List[Tuple[slice, Any, Any]]:
             return [outcome for half in halves(part) for outcome in batches.run(self.client, [half], begin)]
 
         parts: List[Hits] = []
         incomplete: Optional[Incomplete] = None
-        for part, reply, error in batches.run(self.client, pace.parts(len(rows)), begin):
-            pace.ended(part)
+        for part, reply, error in outcomes:
             todo = [(part, reply, error)]
             while todo:
                 part, reply, error = todo.pop(0)
@@ -291,7 +299,7 @@ class Index(IndexNames):
                     incomplete, reply = error, getattr(error, "reply")
                 elif error is not None:
                     raise error
-                parts.append(hits_of(reply))  # type: ignore[arg-type]
+                parts.append(hits_of(reply))
                 show(part.stop, len(rows))
         result = result_of(parts, farthest)
         if incomplete is not None:

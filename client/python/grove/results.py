@@ -122,6 +122,22 @@ def hits_of(reply: Reply) -> Hits:
     return Hits(counts, ids, distances, coverage, payloads, reply.header.get("predicted"))
 
 
+def full_result(reply: Optional[Reply], nq: int, k: int) -> Optional[SearchResult]:
+    """The result of a reply that has k hits for each of its queries, and no payloads: the usual one, for which nothing is computed. None of
+    any other."""
+    if reply is None or len(reply.frames) < 4 or reply.header.get("nq") != nq or reply.header.get("payloads"):
+        return None
+    counts, ids, distances, coverage = reply.frames[:4]
+    if counts != k.to_bytes(4, "little") * nq or len(ids) != 8 * k * nq or len(distances) != 4 * k * nq \
+            or len(coverage) != nq * protocol.COVERAGE.itemsize:
+        return None
+    # Of bytearrays, for people write into them.
+    all_ids, all_distances = numpy.frombuffer(bytearray(ids), "<u8"), numpy.frombuffer(bytearray(distances), "<f4")
+    records = numpy.frombuffer(bytearray(coverage), protocol.COVERAGE)
+    return SearchResult(all_ids.reshape(nq, k), all_distances.reshape(nq, k), numpy.full(nq, k), records, None,
+                        reply.header.get("predicted"))
+
+
 def result_of(parts: Sequence[Hits], farthest: float) -> SearchResult:
     """The parts of a search, in order, as one rectangle; `farthest` fills the places of hits that are not there."""
     if not parts:
