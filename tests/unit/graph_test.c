@@ -483,7 +483,7 @@ static void a_stopped_search_says_so_and_keeps_what_it_has(void **state)
 	struct topk top;
 
 	ann_block_init(&a, &b, 4, 7, runner_inline());
-	struct countdown countdown = {1};
+	struct countdown countdown = {2};
 	struct pulse pulse = {stop_at_zero, &countdown};
 	struct search_work work = {0};
 	struct query query = block_query(&a.block, 0);
@@ -493,6 +493,12 @@ static void a_stopped_search_says_so_and_keeps_what_it_has(void **state)
 	assert_true(work.truncated);
 	assert_int_equal(top.count, 10);
 	assert_true(work.candidates > FOREST_LEAF_MAX && work.candidates < ROWS);
+	/* Before it began: nothing, and it says so. */
+	countdown = (struct countdown){0};
+	work = (struct search_work){0};
+	topk_init(&top, hits, 10);
+	assert_int_equal(graph_search(&a.space, &query, &effort, NULL, &pulse, *state, &top, &work), STATUS_OK);
+	assert_true(work.truncated && top.count == 0 && work.candidates == 0);
 	ann_block_free(&a);
 }
 

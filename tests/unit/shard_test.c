@@ -349,6 +349,88 @@ static void an_item_that_is_replaced_is_in_every_snapshot_once(void **state)
 	fixture_close(&f);
 }
 
+/* Stops at the question after `left` more. */
+struct asking { long left; uint64_t asked; };
+
+static bool stop_after(void *arg)
+{
+	struct asking *a = arg;
+	a->asked++;
+	return a->left-- <= 0;
+}
+
+/* However early a search is stopped: each query says whether it saw all that it should, and then has what it would have had. */
+static void check_stops(struct snapshot *snap, const struct search_spec *spec, const struct query *queries, uint32_t nq)
+{
+	enum { NQ_MAX = 8, K = 10 };
+	struct search_scratch *scratch = NULL;
+	struct hit whole[NQ_MAX][K], hits[NQ_MAX][K];
+	struct topk all[NQ_MAX], tops[NQ_MAX];
+	struct search_work full[NQ_MAX] = {{0}};
+	bool ended = false;
+
+	assert_int_equal(search_scratch_new(&scratch), STATUS_OK);
+	for (uint32_t q = 0; q < nq; q++) topk_init(&all[q], whole[q], K);
+	assert_int_equal(snapshot_search(snap, spec, queries, nq, NULL, scratch, all, full), STATUS_OK);
+	for (uint32_t q = 0; q < nq; q++) topk_sort(&all[q]);
+	for (long left = 0; !ended; left = left < 8 ? left + 1 : left * 2) {
+		struct search_work works[NQ_MAX] = {{0}};
+		struct asking asking = {left, 0};
+		struct pulse pulse = {stop_after, &asking};
+		uint64_t candidates = 0;
+		for (uint32_t q = 0; q < nq; q++) topk_init(&tops[q], hits[q], K);
+		assert_int_equal(snapshot_search(snap, spec, queries, nq, &pulse, scratch, tops, works), STATUS_OK);
+		ended = true;
+		for (uint32_t q = 0; q < nq; q++) {
+			candidates += works[q].candidates;
+			ended = ended && !works[q].truncated;
+			if (works[q].truncated) continue;
+			topk_sort(&tops[q]);
+			assert_int_equal(works[q].candidates, full[q].candidates);
+			assert_int_equal(tops[q].count, all[q].count);
+			for (size_t i = 0; i < all[q].count; i++) assert_int_equal(hit_cmp(&hits[q][i], &whole[q][i]), 0);
+		}
+		assert_true(ended == (asking.left >= 0));
+		if (left == 0)
+			for (uint32_t q = 0; q < nq; q++) assert_true(works[q].truncated && works[q].candidates == 0);
+		assert_true(candidates <= 4096 * asking.asked); /* never long without a question */
+	}
+	search_scratch_free(&scratch);
+}
+
+static void a_search_of_any_mode_stops_when_told_and_says_so(void **state)
+{
+	enum { ITEMS = 3000, NQ = 8 };
+	static const struct search_spec specs[] = {{.k = 10, .mode = SEARCH_EXACT}, {.k = 10, .mode = SEARCH_FOREST, .search_k = 1500},
+		{.k = 10, .mode = SEARCH_GRAPH, .recall = 0.9f, .spread = 1}, {.k = 10, .mode = SEARCH_GRAPH, .search_k = 1500}};
+	static const enum metric metrics[] = {METRIC_EUCLIDEAN, METRIC_DOT, METRIC_HAMMING};
+
+	for (int m = 0; m < 3; m++) {
+		struct shard_fixture f;
+		struct snapshot *snap = NULL;
+		struct report report = {0};
+		struct prng p;
+		_Alignas(64) uint8_t rows[NQ][64] = {{0}};
+		struct query queries[NQ];
+		prng_seed(&p, 3);
+		fixture_open_sim(&f, metrics[m], metrics[m] == METRIC_HAMMING ? 64 : DIM);
+		for (int i = 0; i < ITEMS / 100; i++) model_put_random(&f, &p, 100, 4 * ITEMS);
+		fixture_build(&f, 3);
+		for (int i = 0; i < 4; i++) model_put_random(&f, &p, 100, 4 * ITEMS); /* a memtable beside the segment */
+		for (uint32_t q = 0; q < NQ; q++) {
+			fixture_vector(&f, 1000000 + q, 1, rows[q]);
+			queries[q] = (struct query){rows[q], vec_norm2(f.metric, rows[q], f.dim)};
+		}
+		assert_int_equal(snapshot_pin(f.shard, &snap, &report), STATUS_OK);
+		for (size_t s = 0; s < sizeof(specs) / sizeof(specs[0]); s++) {
+			check_stops(snap, &specs[s], queries, NQ);
+			check_stops(snap, &specs[s], queries, 1);
+		}
+		snapshot_release(&snap);
+		fixture_close(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +446,7 @@ int main(void)
 		cmocka_unit_test(the_same_items_build_the_same_forest_however_they_came),
 		cmocka_unit_test(the_same_writes_build_the_same_bytes_whatever_was_built_before),
 		cmocka_unit_test(a_cancelled_build_leaves_the_shard_as_it_was),
+		cmocka_unit_test(a_search_of_any_mode_stops_when_told_and_says_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,8 @@
 #include "worker/engine/exact.h"
 #include "worker/engine/forest.h"
 
-enum { PREFETCH_AHEAD = 4, PULSE_LEAVES = 16 };
+/* PULSE_EXACT: rows scored exactly between two questions to the pulse, and so many even after it has said stop. */
+enum { PREFETCH_AHEAD = 4, PULSE_LEAVES = 16, PULSE_EXACT = 1024 };
 
 struct waiting { float priority; uint32_t node, tree; };
 
@@ -326,7 +327,8 @@ static size_t keep_least(uint64_t *keys, size_t n, size_t keep)
 	return kept;
 }
 
-static void rerank(struct forest_scratch *s, const struct scoring *c, uint64_t budget)
+/* False: stopped by the pulse. */
+static bool rerank(struct forest_scratch *s, const struct scoring *c, uint64_t budget, const struct pulse *pulse)
 {
 	size_t keep = FOREST_RERANK_TIMES * c->top->capacity;
 
@@ -334,11 +336,13 @@ static void rerank(struct forest_scratch *s, const struct scoring *c, uint64_t b
 	if (keep < budget / FOREST_RERANK_BUDGET) keep = (size_t)(budget / FOREST_RERANK_BUDGET);
 	size_t n = keep_least(s->scored, s->scored_count, keep);
 	for (size_t i = 0; i < n; i++) {
+		if (i % PULSE_EXACT == PULSE_EXACT - 1 && pulse_stop(pulse)) return false;
 		if (i + PREFETCH_AHEAD < n)
 			for (size_t at = 0; at < c->rows->stride && at < 1024; at += 64)
 				__builtin_prefetch((const uint8_t *)rows_row(c->rows, (uint32_t)s->scored[i + PREFETCH_AHEAD]) + at);
 		offer(c->rows, c->query, (uint32_t)s->scored[i], c->top);
 	}
+	return true;
 }
 
 enum status forest_search_coded(const struct forest_view *f, const struct rows *rows, const struct codes *codes,
@@ -355,7 +359,7 @@ enum status forest_search_coded(const struct forest_view *f, const struct rows *
 	if (status != STATUS_OK) return status;
 	quant_encode_query(&f->quant, rows->metric, rows->dim, query, s->code);
 	inspect(f, &scoring, budget, pulse, s, work);
-	rerank(s, &scoring, budget);
+	if (!rerank(s, &scoring, budget, pulse)) work->truncated = true;
 	return STATUS_OK;
 }
 

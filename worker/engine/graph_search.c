@@ -15,6 +15,7 @@ enum {
 	RERANK_TIMES = 4,
 	RERANK_EF = 6,       /* codes misjudge a few in a thousand by more than forty places, which those who look longer want to find */
 	PULSE_STEPS = 16,
+	PULSE_EXACT = 1024,  /* rows scored exactly between two questions to the pulse: so many are, even after it has said stop */
 	DOOR_EF = 96,        /* one leaf more to enter through for so many rows of the pool, */
 	DOORS_MOST = 16,     /* up to so many: near a plane, clusters that no edge joins are not missed by those who look longer */
 	DOORS_DOT = 16,      /* The largest products lie in many places, and from one of them the graph leads to the others by way of smaller ones only: */
@@ -245,9 +246,9 @@ static size_t rerank_wanted(size_t ef, size_t k)
 	return wanted < ef / RERANK_EF ? ef / RERANK_EF : wanted;
 }
 
-/* The nearest `wanted` of the pool that are live, scored exactly. */
-static void rerank(const struct graph_space *space, const struct query *query, struct graph_scratch *s, const struct pool *p, size_t wanted,
-	struct topk *top)
+/* The nearest `wanted` of the pool that are live, scored exactly. False: stopped by the pulse. */
+static bool rerank(const struct graph_space *space, const struct query *query, struct graph_scratch *s, const struct pool *p, size_t wanted,
+	const struct pulse *pulse, struct topk *top)
 {
 	const struct rows *rows = &space->rows;
 	size_t n = 0;
@@ -260,9 +261,11 @@ static void rerank(const struct graph_space *space, const struct query *query, s
 	}
 	for (size_t i = 0; i < n; i++) {
 		uint32_t row = s->fresh[i];
+		if (i % PULSE_EXACT == PULSE_EXACT - 1 && pulse_stop(pulse)) return false;
 		float raw = vec_raw(rows->metric, rows_row(rows, row), rows->norm2 ? rows->norm2[row] : 0, query->row, query->norm2, rows->dim);
 		if (topk_admits(top, raw)) topk_push(top, (struct hit){.id = rows->ids[row], .raw = raw});
 	}
+	return true;
 }
 
 /* Leaves of tree 0 to enter through. */
@@ -295,6 +298,11 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 		exact_search(&space->rows, query, 1, pulse, top, work);
 		return STATUS_OK;
 	}
+	/* A brief search asks no other time: one of many that follow each other, or of many segments. */
+	if (pulse_stop(pulse)) {
+		work->truncated = true;
+		return STATUS_OK;
+	}
 	enum status status = prepare(s, space, keep);
 	if (status == STATUS_OK) status = forest_leaves(&space->forest, &space->rows, query, s->forest, doors, leaves, &count);
 	if (status != STATUS_OK) return status;
@@ -308,7 +316,7 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 	scored = n;
 	if (!wander(space, absence, s, &pool, budget, pulse, &scored)) work->truncated = true;
 	forget(s);
-	rerank(space, query, s, &pool, wanted, top);
+	if (!rerank(space, query, s, &pool, wanted, pulse, top)) work->truncated = true;
 	work->candidates += scored;
 	return STATUS_OK;
 }
