@@ -6,9 +6,10 @@
 #include <sys/stat.h>
 
 #include "common/check.h"
+#include "proto/bundle.h"
 #include "tests/support/wires.h"
 
-enum { EACH = 3, MSGPACKS = 40, SEED = 23 };
+enum { EACH = 3, MSGPACKS = 40, BUNDLES = 12, SEED = 23 };
 
 static int write_file(const char *folder, const char *target, int number, const struct buf *bytes)
 {
@@ -46,6 +47,33 @@ static int write_wire(const char *folder, const struct wire *w, struct maker *m)
 	return failed;
 }
 
+/* Of 1 to BUNDLES messages of all wires between coordinator and workers. */
+static int write_bundles(const char *folder, struct maker *m)
+{
+	int failed = 0;
+
+	for (int n = 1; n <= BUNDLES; n++) {
+		struct bundle b = {0};
+		struct encoded whole = {.count = 2};
+		struct buf bytes;
+		for (int i = 0; i < n; i++) {
+			const struct wire *w = &wires[i % 2 ? WIRE_CLUSTER_REQUEST : WIRE_CLUSTER_REPLY];
+			struct message made = {0};
+			struct encoded e = {0};
+			w->make(m, w->first + i % (w->last - w->first + 1), &made);
+			require(w->encode(&made, &e) == STATUS_OK && bundle_add(&b, e.frames, e.count) == STATUS_OK);
+			encoded_release(&e);
+		}
+		bundle_frames(&b, whole.frames);
+		buf_init(&bytes, 0);
+		frames_pack(&whole, &bytes);
+		failed |= write_file(folder, "bundle", n, &bytes);
+		buf_release(&bytes);
+		bundle_release(&b);
+	}
+	return failed;
+}
+
 int main(int argc, char **argv)
 {
 	struct maker m;
@@ -64,6 +92,8 @@ int main(int argc, char **argv)
 		failed |= write_file(argv[1], "msgpack_scan", i, &bytes);
 		buf_release(&bytes);
 	}
+	maker_reset(&m);
+	failed |= write_bundles(argv[1], &m);
 	maker_reset(&m);
 	return failed;
 }

@@ -1,4 +1,4 @@
-/* wire_fuzz.h - what the four targets of the wire share, included by each once. Input: frames as u32 length and bytes. A decoder must not crash, and
+/* wire_fuzz.h - what the targets of the wire share, included by each once. Input: frames as u32 length and bytes. A decoder must not crash, and
  * what it accepts must survive being encoded and decoded again. */
 #ifndef FUZZ_WIRE_FUZZ_H
 #define FUZZ_WIRE_FUZZ_H
@@ -11,22 +11,34 @@
 #include "tests/fuzz/plant.h"
 #include "tests/support/wires.h"
 
-/* Each frame in a block of its own, so that reading past its end is seen. */
+/* The frames of an input, each in a block of its own, so that reading past its end is seen. */
+struct blocks { struct net_frame frames[FRAMES_MAX]; uint8_t *bytes[FRAMES_MAX]; size_t count; };
+
+static inline void blocks_of(const uint8_t *bytes, size_t size, struct blocks *ret)
+{
+	ret->count = frames_unpack(bytes, size, ret->frames);
+	for (size_t i = 0; i < ret->count; i++) {
+		struct net_frame *f = &ret->frames[i];
+		ret->bytes[i] = malloc(f->size ? f->size : 1);
+		require(ret->bytes[i]);
+		if (f->size) memcpy(ret->bytes[i], f->bytes, f->size);
+		f->bytes = ret->bytes[i];
+	}
+}
+
+static inline void blocks_free(struct blocks *b)
+{
+	for (size_t i = 0; i < b->count; i++) free(b->bytes[i]);
+}
+
 static inline void wire_fuzz(const struct wire *w, const uint8_t *bytes, size_t size, void (*accepted)(const struct message *))
 {
-	struct net_frame frames[FRAMES_MAX];
-	uint8_t *blocks[FRAMES_MAX];
+	struct blocks b;
 	struct message m = {0}, again = {0};
 	struct encoded e = {0};
-	size_t count = frames_unpack(bytes, size, frames);
 
-	for (size_t i = 0; i < count; i++) {
-		blocks[i] = malloc(frames[i].size ? frames[i].size : 1);
-		require(blocks[i]);
-		if (frames[i].size) memcpy(blocks[i], frames[i].bytes, frames[i].size);
-		frames[i].bytes = blocks[i];
-	}
-	if (w->decode(frames, count, &m) == STATUS_OK) {
+	blocks_of(bytes, size, &b);
+	if (w->decode(b.frames, b.count, &m) == STATUS_OK) {
 		accepted(&m);
 		require(w->encode(&m, &e) == STATUS_OK);
 		require(w->decode(e.frames, e.count, &again) == STATUS_OK && w->equal(&m, &again));
@@ -37,7 +49,7 @@ static inline void wire_fuzz(const struct wire *w, const uint8_t *bytes, size_t 
 		require(m.report.text[0] && m.report.status != STATUS_OK);
 		buf_release(&m.scratch);
 	}
-	for (size_t i = 0; i < count; i++) free(blocks[i]);
+	blocks_free(&b);
 }
 
 size_t LLVMFuzzerMutate(uint8_t *bytes, size_t size, size_t max_size);
