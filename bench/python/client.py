@@ -32,8 +32,8 @@ from grove.batches import WINDOW  # noqa: E402
 PARTS = ("one", "add", "batches")
 QUERIES = 2000
 K, EFFORT = 10, 0.95  # of the searches in batches
-BATCH, LONG, LONG_PART = 64, 16384, 1024
-ROUNDS, SECONDS = 5, 1.0
+BATCH, LONG, LONG_PART = 64, 8192, 1024
+ROUNDS, SECONDS = 15, 0.3  # many short turns: what disturbs the machine then disturbs both sides
 
 
 class Started:
