@@ -130,6 +130,20 @@ void grove_segment_build(const struct peer_set *set, uint32_t trees, bool graph,
 	free((void *)rows.ids);
 }
 
+/* Where its bytes are. */
+static void print_sections(const struct segment *segment, const char *folder)
+{
+	uint32_t n = segment_info(segment)->n;
+	const char *name;
+
+	fprintf(stderr, "%s: bytes a vector:", folder);
+	for (int i = 0; i < SEGMENT_SECTIONS && n; i++) {
+		uint64_t size = segment_section_size(segment, i, &name);
+		if (size) fprintf(stderr, " %s %.2f", name, (double)size / n);
+	}
+	fprintf(stderr, "\n");
+}
+
 struct segment *grove_segment_open(const struct peer_set *set, uint32_t trees, const char *folder)
 {
 	struct shard_identity id = identity(set, trees);
@@ -143,5 +157,6 @@ struct segment *grove_segment_open(const struct peer_set *set, uint32_t trees, c
 	fclose(file);
 	free(path);
 	must(segment_open(folder_io(folder), "", &id, &entry, &segment, &report), &report);
+	print_sections(segment, folder);
 	return segment;
 }

@@ -384,6 +384,9 @@ static void codes_and_a_graph_come_back_and_lead_to_every_row(void **state)
 	assert_memory_equal(a.graph.to.bytes, b.graph.to.bytes, (size_t)b.graph.edges * 2);
 	assert_memory_equal(a.codes.base, b.codes.base, (size_t)n * b.codes.stride);
 	assert_memory_equal(a.tune.efforts, efforts, sizeof(efforts));
+	const char *name;
+	assert_true(segment_section_size(segment, SECTION_EDGES, &name) == (uint64_t)b.graph.edges * 2 + PACKED_SPARE);
+	assert_string_equal(name, "EDGES");
 	assert_true(a.forest.quant.low == b.forest.quant.low && a.forest.quant.scale == b.forest.quant.scale);
 	segment_close(&segment);
 

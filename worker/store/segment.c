@@ -338,6 +338,12 @@ const struct segment_tombstone *segment_tombstones(const struct segment *s, uint
 	return (const struct segment_tombstone *)section(s, SECTION_TOMBSTONES);
 }
 
+uint64_t segment_section_size(const struct segment *s, int i, const char **ret_name)
+{
+	*ret_name = segment_section_name((enum segment_section)i);
+	return s->header.place[i].size;
+}
+
 /* A temporary file, or a segment that nobody knows. */
 static bool is_stray(const char *name, const struct manifest *m)
 {

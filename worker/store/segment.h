@@ -94,6 +94,9 @@ struct segment_bytes segment_payload(const struct segment *s, uint32_t row);
 struct segment_bytes segment_key(const struct segment *s, uint32_t row);
 const struct segment_tombstone *segment_tombstones(const struct segment *s, uint64_t *ret_count); /* by ascending id */
 
+/* Bytes of section `i` of SEGMENT_SECTIONS without its padding, and its name: where a segment's memory is. */
+uint64_t segment_section_size(const struct segment *s, int i, const char **ret_name);
+
 /* "seg-7.grove" */
 void segment_file_name(uint64_t number, char out[SEGMENT_NAME_SIZE]);
 /* Remove what a crash left in the folder: temporary files (*.tmp, of the log and the manifest too), and segments that the manifest does not
