@@ -30,13 +30,20 @@ struct making {
 	knn_key *lists;  /* [n x KNN_K] */
 	uint32_t *edges; /* [n x GRAPH_DEGREE_MAX], nearest first */
 	uint8_t *counts; /* [n] of a row's list, then of its edges */
-	uint32_t *reverse_first; /* [n + 1] */
-	uint32_t *reverse;       /* rows that point to a row, ascending */
+	_Atomic uint32_t *reverse_first; /* [n + 1] */
+	uint32_t *reverse;       /* rows that point to a row, in no order: gather() sorts them */
+	struct graph *graph;     /* that is being filled */
 	_Atomic bool cancelled, no_memory;
 };
 
 _Static_assert((int)KNN_K <= (int)GRAPH_DEGREE_MAX, "a thinned list has at most as many");
 _Static_assert((int)GRAPH_TREES_MOST <= (int)KNN_TREES_MAX && (int)GRAPH_TREES_ANGULAR <= (int)KNN_TREES_MAX, "neighbours are told from all of them");
+
+static enum status run_pieces(struct making *m, struct runner *runner, void (*piece)(void *arg, size_t i))
+{
+	runner->run(runner, ((size_t)m->n + RUN_ROWS - 1) / RUN_ROWS, piece, m);
+	return atomic_load(&m->no_memory) ? STATUS_NO_MEMORY : atomic_load(&m->cancelled) ? STATUS_CANCELLED : STATUS_OK;
+}
 
 /* ---- thinning ---- */
 
@@ -200,7 +207,35 @@ static enum status edges_room(struct making *m)
 	return m->edges ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-static enum status reverse_build(struct making *m)
+static uint32_t rows_end(const struct making *m, size_t number)
+{
+	uint32_t first = (uint32_t)number * RUN_ROWS;
+
+	return m->n - first < RUN_ROWS ? m->n : first + RUN_ROWS;
+}
+
+/* Two places on, so that after the filling each row's start stands in its own. */
+static void count_reverse_piece(void *arg, size_t number)
+{
+	const struct making *m = arg;
+
+	for (uint32_t r = (uint32_t)number * RUN_ROWS; r < rows_end(m, number); r++)
+		for (uint32_t i = 0; i < m->counts[r]; i++)
+			atomic_fetch_add_explicit(&m->reverse_first[knn_row(m->lists[(size_t)r * KNN_K + i]) + 2], 1, memory_order_relaxed);
+}
+
+static void fill_reverse_piece(void *arg, size_t number)
+{
+	const struct making *m = arg;
+
+	for (uint32_t r = (uint32_t)number * RUN_ROWS; r < rows_end(m, number); r++)
+		for (uint32_t i = 0; i < m->counts[r]; i++) {
+			_Atomic uint32_t *place = &m->reverse_first[knn_row(m->lists[(size_t)r * KNN_K + i]) + 1];
+			m->reverse[atomic_fetch_add_explicit(place, 1, memory_order_relaxed)] = r;
+		}
+}
+
+static enum status reverse_build(struct making *m, struct runner *runner)
 {
 	uint64_t edges = 0;
 
@@ -209,14 +244,13 @@ static enum status reverse_build(struct making *m)
 	if (edges > UINT32_MAX) return STATUS_LIMIT;
 	m->reverse = malloc((edges ? edges : 1) * sizeof(*m->reverse));
 	if (!m->reverse_first || !m->reverse) return STATUS_NO_MEMORY;
-	/* Counted two places on, so that after the filling each row's start stands in its own. */
-	for (uint32_t r = 0; r < m->n; r++)
-		for (uint32_t i = 0; i < m->counts[r]; i++) m->reverse_first[knn_row(m->lists[(size_t)r * KNN_K + i]) + 2]++;
-	for (uint32_t r = 0; r < m->n; r++) m->reverse_first[r + 2] += m->reverse_first[r + 1];
-	for (uint32_t r = 0; r < m->n; r++)
-		for (uint32_t i = 0; i < m->counts[r]; i++)
-			m->reverse[m->reverse_first[knn_row(m->lists[(size_t)r * KNN_K + i]) + 1]++] = r;
-	return STATUS_OK;
+	enum status status = run_pieces(m, runner, count_reverse_piece);
+	uint32_t sum = 0;
+	for (uint32_t r = 0; r < m->n; r++) {
+		sum += atomic_load_explicit(&m->reverse_first[r + 2], memory_order_relaxed);
+		atomic_store_explicit(&m->reverse_first[r + 2], sum, memory_order_relaxed);
+	}
+	return status == STATUS_OK ? run_pieces(m, runner, fill_reverse_piece) : status;
 }
 
 /* ---- reachability ---- */
@@ -284,7 +318,17 @@ static enum status find_repairs(const struct making *m, struct repair *p)
 	return status;
 }
 
-static enum status flatten(const struct making *m, const struct repair *p, struct graph **ret)
+/* A row's cursor is its own alone, and so are the bytes of its edges. */
+static void fill_edges_piece(void *arg, size_t number)
+{
+	const struct making *m = arg;
+	struct graph *g = m->graph;
+
+	for (uint32_t r = (uint32_t)number * RUN_ROWS; r < rows_end(m, number); r++)
+		for (uint32_t i = 0; i < m->counts[r]; i++) packed_put(g->to, g->to_width, g->first[r + 1]++, m->edges[(size_t)r * GRAPH_DEGREE_MAX + i]);
+}
+
+static enum status flatten(struct making *m, const struct repair *p, struct runner *runner, struct graph **ret)
 {
 	struct graph *g = calloc(1, sizeof(*g));
 	uint64_t edges = p->count;
@@ -303,8 +347,12 @@ static enum status flatten(const struct making *m, const struct repair *p, struc
 	for (uint32_t r = 0; r < m->n; r++) g->first[r + 2] = m->counts[r];
 	for (uint32_t i = 0; i < p->count; i++) g->first[p->from[i] + 2]++;
 	for (uint32_t r = 0; r < m->n; r++) g->first[r + 2] += g->first[r + 1];
-	for (uint32_t r = 0; r < m->n; r++)
-		for (uint32_t i = 0; i < m->counts[r]; i++) packed_put(g->to, g->to_width, g->first[r + 1]++, m->edges[(size_t)r * GRAPH_DEGREE_MAX + i]);
+	m->graph = g;
+	enum status status = run_pieces(m, runner, fill_edges_piece);
+	if (status != STATUS_OK) {
+		graph_free(&g);
+		return status;
+	}
 	for (uint32_t i = 0; i < p->count; i++) packed_put(g->to, g->to_width, g->first[p->from[i] + 1]++, p->to[i]);
 	*ret = g;
 	return STATUS_OK;
@@ -321,12 +369,6 @@ uint32_t graph_trees(enum metric m, uint32_t trees)
 
 uint64_t graph_build_steps(enum metric m, uint32_t n, uint32_t trees) { return (uint64_t)n * (graph_trees(m, trees) + STEPS_PRUNE); }
 
-static enum status run_pieces(struct making *m, struct runner *runner, void (*piece)(void *arg, size_t i))
-{
-	runner->run(runner, ((size_t)m->n + RUN_ROWS - 1) / RUN_ROWS, piece, m);
-	return atomic_load(&m->no_memory) ? STATUS_NO_MEMORY : atomic_load(&m->cancelled) ? STATUS_CANCELLED : STATUS_OK;
-}
-
 enum status graph_build(const struct codes *codes, const struct forest_view *forest, struct runner *runner, _Atomic uint64_t *progress,
 	const struct pulse *pulse, struct graph **ret)
 {
@@ -342,16 +384,16 @@ enum status graph_build(const struct codes *codes, const struct forest_view *for
 	require(forest->trees >= trees);
 	status = knn_build(codes, forest, trees, runner, progress, pulse, m.lists, m.counts);
 	if (status == STATUS_OK) status = run_pieces(&m, runner, thin_piece);
-	if (status == STATUS_OK) status = reverse_build(&m);
+	if (status == STATUS_OK) status = reverse_build(&m, runner);
 	if (status == STATUS_OK) status = edges_room(&m);
 	if (status == STATUS_OK) status = run_pieces(&m, runner, join_piece);
 	if (status == STATUS_OK) status = find_repairs(&m, &repair);
-	if (status == STATUS_OK) status = flatten(&m, &repair, ret);
+	if (status == STATUS_OK) status = flatten(&m, &repair, runner, ret);
 out:
 	free(m.lists);
 	free(m.edges);
 	free(m.counts);
-	free(m.reverse_first);
+	free((void *)m.reverse_first);
 	free(m.reverse);
 	free(repair.from);
 	free(repair.to);
