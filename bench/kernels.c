@@ -4,8 +4,8 @@
  *
  * Rows of 64, 128 and 832 bytes: in a row from L1 and from L2; gathered 32 at a time from L2, from 512 MB, and from 512 MB where
  * the caller has prefetched the next 32, as a search does. Bits: rows of 8, 16, 32 and 64 bytes in a row, and 100 bytes rounded up to 104.
- *   build/bench/kernels scan                                   the scan of 64-bit codes as a search does it (exact.h), by the kernels of the
- *                                                              process: ns for each row and query, ten nearest, codes in L2 and from 512 MB
+ *   build/bench/kernels scan                                   exact search (exact.h) by the kernels of the process: ns for each row and
+ *                                                              query, ten nearest, 64 bits and 128 floats in L2 and from 512 MB
  * Sets take turns inside a round, so that what else the machine does meets them all; the median of the rounds is shown. */
 #include <stdbool.h>
 #include <stdio.h>
@@ -105,10 +105,12 @@ static void measure(struct work *w, const struct code_kernels *const *sets, size
 
 enum { SCAN_K = 10, SCAN_QUERIES = 64 };
 
-static void measure_scan(const uint8_t *base, struct place place, size_t nq, struct prng *p)
+/* Rows of `base` as bits or floats; the queries are rows too. */
+static void measure_scan(const uint8_t *base, enum metric metric, uint32_t dim, struct place place, size_t nq, struct prng *p)
 {
-	struct rows rows = {.metric = METRIC_HAMMING, .dim = 64, .n = (uint32_t)(place.bytes / 8), .stride = 8, .base = base};
-	uint64_t words[SCAN_QUERIES], *ids = calloc(rows.n, sizeof(*ids));
+	size_t stride = rows_stride(metric, dim);
+	struct rows rows = {.metric = metric, .dim = dim, .n = (uint32_t)(place.bytes / stride), .stride = stride, .base = base};
+	uint64_t *ids = calloc(rows.n, sizeof(*ids));
 	struct query queries[SCAN_QUERIES];
 	struct search_work works[SCAN_QUERIES] = {{0}};
 	struct hit hits[SCAN_QUERIES][SCAN_K];
@@ -122,8 +124,7 @@ static void measure_scan(const uint8_t *base, struct place place, size_t nq, str
 		double scored = 0;
 		for (; now - from < TURN_US; now = clock_thread_cpu_us()) {
 			for (size_t q = 0; q < nq; q++) {
-				words[q] = prng_u64(p);
-				queries[q] = (struct query){&words[q], 0};
+				queries[q] = (struct query){rows_row(&rows, prng_below(p, rows.n)), 0};
 				topk_init(&tops[q], hits[q], SCAN_K);
 			}
 			exact_search(&rows, queries, nq, NULL, tops, works);
@@ -139,7 +140,9 @@ static void measure_scan(const uint8_t *base, struct place place, size_t nq, str
 
 static int scans(void)
 {
-	static const struct place places[] = {{"64 bits, L2", L2_BYTES, false, false}, {"64 bits, 512 MB", FAR_BYTES, false, false}};
+	static const struct { enum metric metric; uint32_t dim; struct place place; } scanned[] = {
+		{METRIC_HAMMING, 64, {"64 bits, L2", L2_BYTES, false, false}}, {METRIC_HAMMING, 64, {"64 bits, 512 MB", FAR_BYTES, false, false}},
+		{METRIC_EUCLIDEAN, 128, {"128 floats, L2", L2_BYTES, false, false}}, {METRIC_EUCLIDEAN, 128, {"128 floats, 512 MB", FAR_BYTES, false, false}}};
 	uint64_t *base = aligned_alloc(2 << 20, FAR_BYTES);
 	struct prng p;
 
@@ -147,8 +150,12 @@ static int scans(void)
 	prng_seed(&p, 1);
 	for (size_t i = 0; i < FAR_BYTES / 8; i++) base[i] = prng_u64(&p);
 	printf("%s, ns a row and query\n", code_kernels()->name);
-	for (size_t at = 0; at < 2; at++)
-		for (size_t nq = 1; nq <= (at ? 8 : SCAN_QUERIES); nq *= 8) measure_scan((const uint8_t *)base, places[at], nq, &p);
+	for (size_t at = 0; at < sizeof(scanned) / sizeof(scanned[0]); at++) {
+		if (scanned[at].metric == METRIC_EUCLIDEAN)
+			for (size_t i = 0; i < FAR_BYTES / 4; i++) ((float *)(void *)base)[i] = (float)prng_unit(&p);
+		for (size_t nq = 1; nq <= (at % 2 ? 8 : SCAN_QUERIES); nq *= 8)
+			measure_scan((const uint8_t *)base, scanned[at].metric, scanned[at].dim, scanned[at].place, nq, &p);
+	}
 	free(base);
 	return 0;
 }

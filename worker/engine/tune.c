@@ -321,40 +321,6 @@ static enum status climb(struct measuring *m, uint32_t k, uint32_t queries, doub
 	return status;
 }
 
-static int by_ef(const void *a, const void *b)
-{
-	const struct tune_effort *x = a, *y = b;
-	return x->ef < y->ef ? -1 : x->ef > y->ef;
-}
-
-enum status tune_measure(const struct graph_space *space, uint64_t seed, struct runner *runner, const struct pulse *pulse,
-	struct tune_effort *ret_efforts, uint32_t *ret_count)
-{
-	struct tune_effort efforts[TUNE_EFFORTS_MAX];
-	struct measuring m;
-	uint32_t count = 0;
-	enum status status;
-
-	*ret_count = 0;
-	if (space->graph.n == 0) return STATUS_OK;
-	status = measuring_init(&m, space, seed, runner, pulse);
-	if (status == STATUS_OK) status = find_truth(&m, runner);
-	if (status == STATUS_OK) status = climb(&m, K, QUERIES, EF_LEAST, runner, efforts, &count);
-	if (status == STATUS_OK) status = climb(&m, K_WIDE, QUERIES_WIDE, EF_LEAST_WIDE, runner, efforts, &count);
-	measuring_release(&m);
-	if (status != STATUS_OK) return status;
-	qsort(efforts, count, sizeof(*efforts), by_ef);
-	/* More effort finds no less: chance, and points of the other ladder, are evened out. */
-	for (uint32_t i = 1; i < count; i++)
-		for (int j = 0; j < TUNE_KS; j++)
-			if (efforts[i].recall[j] < efforts[i - 1].recall[j]) efforts[i].recall[j] = efforts[i - 1].recall[j];
-	memcpy(ret_efforts, efforts, count * sizeof(*efforts));
-	*ret_count = count;
-	return STATUS_OK;
-}
-
-/* ---- choosing ---- */
-
 /* Curve j at ef; 0 if it was not measured so low. */
 static double recall_at(const struct tune_view *t, int j, double ef)
 {
@@ -375,6 +341,51 @@ static double recall_at(const struct tune_view *t, int j, double ef)
 	}
 	return below ? (double)below->recall[j] : 0;
 }
+
+static int by_ef(const void *a, const void *b)
+{
+	const struct tune_effort *x = a, *y = b;
+	return x->ef < y->ef ? -1 : x->ef > y->ef;
+}
+
+/* Each ladder has rungs that the other one does not: there its curve is between its own. And more effort finds no less: chance is evened out. */
+static void join_ladders(struct tune_effort *efforts, uint32_t count)
+{
+	struct tune_effort measured[TUNE_EFFORTS_MAX];
+	const struct tune_view t = {count, measured};
+
+	memcpy(measured, efforts, count * sizeof(*efforts));
+	for (uint32_t i = 0; i < count; i++)
+		for (int j = 0; j < TUNE_KS; j++) {
+			if (!(efforts[i].recall[j] > 0)) efforts[i].recall[j] = (float)recall_at(&t, j, efforts[i].ef);
+			if (i > 0 && efforts[i].recall[j] < efforts[i - 1].recall[j]) efforts[i].recall[j] = efforts[i - 1].recall[j];
+		}
+}
+
+enum status tune_measure(const struct graph_space *space, uint64_t seed, struct runner *runner, const struct pulse *pulse,
+	struct tune_effort *ret_efforts, uint32_t *ret_count)
+{
+	struct tune_effort efforts[TUNE_EFFORTS_MAX];
+	struct measuring m;
+	uint32_t count = 0;
+	enum status status;
+
+	*ret_count = 0;
+	if (space->graph.n == 0) return STATUS_OK;
+	status = measuring_init(&m, space, seed, runner, pulse);
+	if (status == STATUS_OK) status = find_truth(&m, runner);
+	if (status == STATUS_OK) status = climb(&m, K, QUERIES, EF_LEAST, runner, efforts, &count);
+	if (status == STATUS_OK) status = climb(&m, K_WIDE, QUERIES_WIDE, EF_LEAST_WIDE, runner, efforts, &count);
+	measuring_release(&m);
+	if (status != STATUS_OK) return status;
+	qsort(efforts, count, sizeof(*efforts), by_ef);
+	join_ladders(efforts, count);
+	memcpy(ret_efforts, efforts, count * sizeof(*efforts));
+	*ret_count = count;
+	return STATUS_OK;
+}
+
+/* ---- choosing ---- */
 
 double tune_share(double k, double part) { return k * part + 1 - part; }
 
