@@ -4,16 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-import unittest
 
+import h5py
 import numpy
 
 import cluster
-
-try:
-    import h5py
-except ImportError:
-    h5py = None
 
 
 class JsonLines(cluster.OneCluster):
@@ -86,7 +81,6 @@ class Hdf5(cluster.OneCluster):
             self.assertIn(sentence, done.stderr)
         self.assertIn("say --truth NAME", self.c.grove("recall", "layout", "--queries", self.FILE, "--truth", "nearest", "-k", 1, check=1).stderr)
 
-    @unittest.skipUnless(h5py, "python3-h5py is not installed")
     def test_recall_is_that_of_ann_benchmarks_on_a_file_as_it_writes_them(self):
         random = numpy.random.default_rng(cluster.SEED)
         train, test = (random.standard_normal((n, 16)).astype("f4") for n in (3000, 40))

@@ -7,20 +7,12 @@ import sys
 import tempfile
 import unittest
 
+import matplotlib.pyplot
 import numpy
+import pandas
 from sklearn.base import clone
 
 import cluster
-
-try:
-    import matplotlib
-    import matplotlib.pyplot
-except ImportError:
-    matplotlib = None
-try:
-    import pandas
-except ImportError:
-    pandas = None
 
 PACKAGE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "client", "python"))
 sys.path.insert(0, PACKAGE)
@@ -124,13 +116,11 @@ class ScikitPlots(cluster.OneCluster):
         self.assertEqual(handle.from_yaml(handle.to_yaml()).name, handle.name)
         self.assertEqual(Index.from_yaml(index.to_yaml()).get_params(), index.get_params())
 
-    @unittest.skipUnless(pandas, "python3-pandas is not installed")
     def test_a_frame_has_the_ids_for_its_index(self):
         frame = self.built().to_pandas([5, 3])
         self.assertEqual((frame.index.tolist(), frame.index.name, frame.shape), ([5, 3], "id", (2, 5)))
         numpy.testing.assert_array_equal(frame.to_numpy(), self.X[[5, 3]])
 
-    @unittest.skipUnless(matplotlib, "python3-matplotlib is not installed")
     def test_plots_show_each_item_and_its_neighbours(self):
         matplotlib.use("Agg")
         index = self.built()

@@ -3,7 +3,6 @@
 import os
 import pickle
 import sys
-import unittest
 import warnings
 
 import numpy
@@ -36,10 +35,7 @@ class Sklearn(cluster.OneCluster):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 for checked, check in check_estimator(estimator, generate_only=True):
-                    try:
-                        check(checked)
-                    except unittest.SkipTest as skipped:  # pandas is not there
-                        self.assertIn("pandas", str(skipped))
+                    check(checked)
                     ran += 1
             self.assertGreater(ran, 30)
 
