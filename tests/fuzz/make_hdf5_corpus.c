@@ -42,5 +42,8 @@ int main(int argc, char **argv)
 	hdf5_file_add(file, "neighbors", numbers, 2, 1, H5T_NATIVE_FLOAT, values);
 	hdf5_file_add(file, "distances", floats, 2, 1, H5T_NATIVE_FLOAT, values);
 	require(H5Fclose(file) >= 0);
+	file = file_make(argv[1], "no_train", true);
+	hdf5_file_add(file, "vectors", floats, 6, 2, H5T_NATIVE_FLOAT, values);
+	require(H5Fclose(file) >= 0);
 	return 0;
 }
