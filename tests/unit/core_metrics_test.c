@@ -5,22 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "core_sim.h"
+#include "core_fixture.h"
 #include "tests/support/exposition.h"
-
-enum { MS = 1000, SECOND = 1000000 };
-
-static void put_40(struct sim *s)
-{
-	uint64_t ids[SIM_IDS];
-	float values[SIM_IDS];
-	uint8_t results[SIM_IDS];
-	for (uint32_t i = 0; i < SIM_IDS; i++) {
-		ids[i] = i;
-		values[i] = (float)i;
-	}
-	assert_int_equal(sim_write(s, "shoes", SIM_IDS, ids, values, results, 0), STATUS_OK);
-}
 
 /* What was answered with that status so far. */
 static uint64_t answers(const struct sim *s, uint32_t row, enum status status) { return counter_value(&core_metrics(s->core)->answers[row][-status]); }
@@ -34,7 +20,7 @@ static void everything_that_was_answered_is_counted_once_as_what_it_was(void **s
 	assert_int_equal(gauge_value(&m->members[WORKER_ALIVE]), 2);
 	assert_int_equal(sim_create(&s, "shoes", 2), STATUS_OK);
 	assert_int_equal(sim_create(&s, "shoes", 2), STATUS_EXISTS);
-	put_40(&s);
+	put_ids(&s, "shoes", 0, SIM_IDS);
 	for (int i = 0; i < 3; i++) assert_int_equal(sim_search(&s, "shoes", 0, 5, 1, 0), STATUS_OK);
 	assert_int_equal(sim_search(&s, "boots", 0, 5, 1, 0), STATUS_NOT_FOUND);
 	assert_int_equal(answers(&s, CLIENT_CREATE, STATUS_OK), 1);
