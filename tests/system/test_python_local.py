@@ -163,17 +163,18 @@ print(names())
 
     def test_a_program_that_is_no_grove_is_said_so(self):
         self.env["GROVE_PROGRAM"] = "/bin/false"
-        for program, start_seconds, said in (("/bin/false", 60, "ended before it was ready: it said nothing"), (self.stub("echo no port is free; exit 1"), 60,
-                                             "ended before it was ready: no port is free"), (self.stub("echo waiting; exec sleep 60"), 0.5, "not ready within 0.5 s: waiting")):
+        ends, waits = self.in_place_of_grove("echo no port is free; exit 1"), self.in_place_of_grove("echo waiting; exec sleep 60")
+        for program, start_seconds, said in (("/bin/false", 60, "ended before it was ready: it said nothing"), (ends, 60, "ended before it was ready: no port is free"),
+                                             (waits, 0.5, "not ready within 0.5 s: waiting")):
             self.env["GROVE_PROGRAM"] = program
             script = self.start(f"grove.cluster.START_SECONDS = {start_seconds}\nfilled()")
             _, err = script.communicate(timeout=30)
             self.assertIn(said, err)
             self.nothing_is_left()
 
-    def stub(self, text):
+    def in_place_of_grove(self, text):
         """A program that takes the place of grove."""
-        path = os.path.join(self.folder.name, f"stub-{len(text)}")
+        path = os.path.join(self.folder.name, f"program-{len(text)}")
         with open(path, "w") as f:
             f.write(f"#!/bin/sh\n{text}\n")
         os.chmod(path, 0o700)
