@@ -362,9 +362,8 @@ static enum status flatten(struct making *m, const struct repair *p, struct runn
 
 uint32_t graph_trees(enum metric m, uint32_t trees)
 {
-	uint32_t least = m == METRIC_ANGULAR ? GRAPH_TREES_ANGULAR : GRAPH_TREES_LEAST, most = m == METRIC_ANGULAR ? GRAPH_TREES_ANGULAR : GRAPH_TREES_MOST;
-
-	return trees < least ? least : trees > most ? most : trees;
+	if (m == METRIC_ANGULAR) return GRAPH_TREES_ANGULAR;
+	return trees < GRAPH_TREES_LEAST ? GRAPH_TREES_LEAST : trees > GRAPH_TREES_MOST ? GRAPH_TREES_MOST : trees;
 }
 
 uint64_t graph_build_steps(enum metric m, uint32_t n, uint32_t trees) { return (uint64_t)n * (graph_trees(m, trees) + STEPS_PRUNE); }
