@@ -20,6 +20,7 @@ struct live_segment *live_segment_new(struct segment **take)
 		return NULL;
 	}
 	atomic_init(&s->refs, 1);
+	pthread_mutex_init(&s->memo_lock, NULL);
 	s->segment = *take;
 	s->number = segment_info(*take)->number;
 	*take = NULL;
@@ -34,6 +35,7 @@ void live_segment_release(struct live_segment **segment)
 	if (!s || atomic_fetch_sub(&s->refs, 1) > 1) return;
 	segment_close(&s->segment);
 	livemap_release(&s->live);
+	pthread_mutex_destroy(&s->memo_lock);
 	free(s);
 }
 

@@ -20,7 +20,18 @@
  * already, and then the rest. */
 enum { MEMTABLES_MAX = 16, SHARD_DIR_MAX = 256 };
 
-struct live_segment { _Atomic uint32_t refs; struct segment *segment; struct livemap live; uint64_t number; };
+/* What the recall that was last wanted of a segment takes: queries want the same again and again, and to find it takes hundreds of logarithms.
+ * `k` is the segment's share of the neighbours. Zeroed it is nobody's. */
+struct effort_memo { double k, predicted; float recall; uint32_t ef; /* 0: no effort that was measured is enough */ };
+
+struct live_segment {
+	_Atomic uint32_t refs;
+	struct segment *segment;
+	struct livemap live;
+	uint64_t number;
+	pthread_mutex_t memo_lock; /* held for a few assignments */
+	struct effort_memo memo;   /* (memo_lock) */
+};
 struct live_memtable { _Atomic uint32_t refs; struct memtable *table; };
 
 struct view {

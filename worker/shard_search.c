@@ -98,13 +98,36 @@ static double segment_part(const struct snapshot *snap, uint32_t i, const struct
 }
 
 /* How one segment is searched. */
-struct plan { enum search_mode mode; uint64_t budget; struct graph_effort effort; };
+struct plan { enum search_mode mode; uint64_t budget; struct graph_effort effort; double predicted; /* of a recall's effort */ };
+
+/* What finds the recall among k, and what it is predicted to find. False: nothing that was measured is enough. */
+static bool choose_effort(struct live_segment *live, const struct tune_view *tune, double k, float recall, struct plan *plan)
+{
+	struct graph_effort effort = {0};
+
+	pthread_mutex_lock(&live->memo_lock);
+	struct effort_memo memo = live->memo;
+	pthread_mutex_unlock(&live->memo_lock);
+	if (memo.k != k || memo.recall != recall) {
+		memo = (struct effort_memo){.k = k, .recall = recall};
+		if (tune_choose(tune, k, recall, &effort)) {
+			memo.ef = effort.ef;
+			memo.predicted = tune_predict(tune, k, effort.ef);
+		}
+		pthread_mutex_lock(&live->memo_lock);
+		live->memo = memo;
+		pthread_mutex_unlock(&live->memo_lock);
+	}
+	plan->effort = (struct graph_effort){.ef = memo.ef};
+	plan->predicted = memo.predicted;
+	return memo.ef > 0;
+}
 
 /* The caller's effort for this segment. A segment without a graph - a small one, or of bits - is scanned, unless a budget was named. Where no effort
  * that was measured finds as much as is wanted, all rows are scanned. The segment has that part of all rows of the index. */
-static struct plan plan_segment(const struct segment *segment, const struct search_spec *spec, uint64_t budget, double part)
+static struct plan plan_segment(struct live_segment *live, const struct search_spec *spec, uint64_t budget, double part)
 {
-	struct ann_view ann = segment_ann(segment);
+	struct ann_view ann = segment_ann(live->segment);
 	struct plan plan = {.mode = spec->mode, .budget = budget};
 
 	if (budget >= ann.forest.n) plan.mode = SEARCH_EXACT;
@@ -114,7 +137,7 @@ static struct plan plan_segment(const struct segment *segment, const struct sear
 	} else if (spec->search_k) {
 		uint64_t ef = budget / POOL_OF_BUDGET;
 		plan.effort = (struct graph_effort){ef < spec->k ? spec->k : ef < GRAPH_EF_MAX ? (uint32_t)ef : GRAPH_EF_MAX, budget};
-	} else if (!ann.graph.n || !tune_choose(&ann.tune, tune_share(spec->k, part), spec->recall, &plan.effort)) {
+	} else if (!ann.graph.n || !choose_effort(live, &ann.tune, tune_share(spec->k, part), spec->recall, &plan)) {
 		plan.mode = SEARCH_EXACT;
 	}
 	return plan;
@@ -160,11 +183,11 @@ uint64_t snapshot_rows_scored(const struct snapshot *snap, const struct search_s
 
 	for (uint32_t i = 0; i < v->memtable_count; i++) rows += snapshot_memtable_rows(snap, i);
 	for (uint32_t i = 0; i < v->segment_count; i++) {
-		const struct segment *segment = v->segments[i]->segment;
-		struct plan plan = is_exact(snap, spec) ? (struct plan){.mode = SEARCH_EXACT} : plan_segment(segment, spec, budget, segment_part(snap, i, spec));
-		uint64_t n = segment_rows(segment).n;
+		struct live_segment *live = v->segments[i];
+		struct plan plan = is_exact(snap, spec) ? (struct plan){.mode = SEARCH_EXACT} : plan_segment(live, spec, budget, segment_part(snap, i, spec));
+		uint64_t n = segment_rows(live->segment).n;
 		if (plan.mode == SEARCH_GRAPH && !plan.budget) {
-			struct ann_view ann = segment_ann(segment);
+			struct ann_view ann = segment_ann(live->segment);
 			rows += tune_scored(&ann.tune, plan.effort.ef);
 		} else {
 			rows += plan.mode == SEARCH_EXACT || plan.budget > n ? n : plan.budget;
@@ -191,7 +214,7 @@ enum status snapshot_search(struct snapshot *snap, const struct search_spec *spe
 		}
 	}
 	for (uint32_t i = 0; i < v->segment_count && status == STATUS_OK; i++) {
-		struct plan plan = everything ? exact : plan_segment(v->segments[i]->segment, spec, budget, segment_part(snap, i, spec));
+		struct plan plan = everything ? exact : plan_segment(v->segments[i], spec, budget, segment_part(snap, i, spec));
 		status = search_segment(snap, i, &plan, queries, nq, pulse, scratch, tops, works);
 	}
 	return status;
@@ -206,13 +229,10 @@ float snapshot_predict(const struct snapshot *snap, const struct search_spec *sp
 	if (spec->mode != SEARCH_GRAPH || spec->search_k) return 0;
 	for (uint32_t i = 0; i < v->memtable_count; i++) found += snapshot_memtable_rows(snap, i);
 	for (uint32_t i = 0; i < v->segment_count; i++) {
-		const struct segment *segment = v->segments[i]->segment;
-		double part = segment_part(snap, i, spec);
-		struct plan plan = plan_segment(segment, spec, 0, part);
-		struct ann_view ann = segment_ann(segment);
-		double share = plan.mode == SEARCH_GRAPH ? tune_predict(&ann.tune, tune_share(spec->k, part), plan.effort.ef) : 1;
+		struct plan plan = plan_segment(v->segments[i], spec, 0, segment_part(snap, i, spec));
+		double share = plan.mode == SEARCH_GRAPH ? plan.predicted : 1;
 		if (!(share > 0)) return 0;
-		found += (double)segment_rows(segment).n * share;
+		found += (double)segment_rows(v->segments[i]->segment).n * share;
 	}
 	return rows > 0 ? (float)(found / rows) : 1;
 }

@@ -99,9 +99,59 @@ static void the_recall_that_was_asked_for_is_found_through_a_shards_life(void **
 	}
 }
 
+/* What the shard says of a search before and after it. */
+struct told { uint64_t scored; float predicted; };
+
+static struct told ask(struct shard_fixture *f, const struct search_spec *spec)
+{
+	struct snapshot *snap = NULL;
+	struct report report = {0};
+
+	assert_int_equal(snapshot_pin(f->shard, &snap, &report), STATUS_OK);
+	struct told told = {snapshot_rows_scored(snap, spec), snapshot_predict(snap, spec)};
+	snapshot_release(&snap);
+	return told;
+}
+
+static void what_was_wanted_before_changes_no_effort(void **state)
+{
+	static const struct search_spec specs[] = {
+		{.k = 10, .mode = SEARCH_GRAPH, .recall = 0.9f, .spread = 1},
+		{.k = 10, .mode = SEARCH_GRAPH, .recall = 0.95f, .spread = 1},
+		{.k = 100, .mode = SEARCH_GRAPH, .recall = 0.9f, .spread = 1},
+		{.k = 10, .mode = SEARCH_GRAPH, .recall = 0.9f, .spread = 8},
+		{.k = 10, .mode = SEARCH_GRAPH, .recall = 1, .spread = 1}, /* more than was measured: all rows */
+		{.k = 10, .mode = SEARCH_GRAPH, .search_k = 300},
+	};
+	enum { SPECS = sizeof(specs) / sizeof(*specs) };
+	struct told first[SPECS];
+	struct shard_fixture f;
+	struct prng p;
+
+	prng_seed(&p, 12);
+	fixture_open_sim(&f, METRIC_EUCLIDEAN, DIM);
+	for (int i = 0; i < ITEMS / BATCH; i++) model_put_random(&f, &p, BATCH, ITEMS * 2);
+	fixture_build(&f, 10);
+	for (int i = 0; i < SPECS; i++) {
+		fixture_reopen(&f, true);
+		first[i] = ask(&f, &specs[i]);
+		for (int j = 0; j < i; j++) assert_true(first[i].scored != first[j].scored || first[i].predicted != first[j].predicted);
+	}
+	for (int i = 0; i < SPECS * SPECS; i++)
+		for (int n = 0; n < 2; n++) {
+			int of = n ? i % SPECS : i / SPECS;
+			struct told told = ask(&f, &specs[of]);
+			assert_true(told.scored == first[of].scored && told.predicted == first[of].predicted);
+		}
+	fixture_close(&f);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(the_recall_that_was_asked_for_is_found_through_a_shards_life)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_recall_that_was_asked_for_is_found_through_a_shards_life),
+		cmocka_unit_test(what_was_wanted_before_changes_no_effort),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
