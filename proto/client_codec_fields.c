@@ -32,40 +32,56 @@ static const char *const keys[FIELD_COUNT] = {
 #undef FIELD_KEY
 };
 
+static const uint8_t key_sizes[FIELD_COUNT] = {
+#define FIELD_SIZE(name, key) sizeof(#key) - 1,
+	FIELD_MAP(FIELD_SIZE)
+#undef FIELD_SIZE
+};
+
 const char *field_key(enum field f) { return keys[f]; }
 
 static enum field field_of(const struct mp_value *key)
 {
 	for (int f = 0; f < FIELD_COUNT; f++)
-		if (key->size == strlen(keys[f]) && !memcmp(key->bytes, keys[f], key->size)) return (enum field)f;
+		if (key->size == key_sizes[f] && !memcmp(key->bytes, keys[f], key->size)) return (enum field)f;
 	return FIELD_COUNT;
+}
+
+/* A key and its value, whatever they are. The map that holds them is one container. */
+static bool take_pair(struct reader *r, struct mp_value *key, struct mp_value *value)
+{
+	if (!mp_next(r, key) || key->kind == MP_MAP || key->kind == MP_ARRAY) return false;
+	struct reader before = *r;
+	if (!mp_next(r, value)) return false;
+	if (value->kind != MP_MAP && value->kind != MP_ARRAY) return true;
+	*r = before;
+	return mp_skip(r, MSGPACK_DEPTH_MAX - 1);
 }
 
 enum status fields_parse(struct net_frame header, struct fields *ret, struct report *report)
 {
-	struct fields in = {0};
-	struct mp_value map, key;
+	struct mp_value map, key, value;
+	enum field twice = FIELD_COUNT;
 	struct reader r;
-	bool good;
 
 	if (header.size > HEADER_MAX)
 		return report_set(report, STATUS_LIMIT, "the header frame of %zu bytes is longer than %d: send bulk data in the frames after it",
 			header.size, HEADER_MAX);
-	if (!msgpack_scan(header.bytes, header.size, true))
+	struct fields in = {0};
+	reader_init(&r, header.bytes, header.size);
+	bool good = mp_next(&r, &map) && map.kind == MP_MAP;
+	for (uint32_t i = 0; good && i < map.size; i++) {
+		good = take_pair(&r, &key, &value);
+		enum field f = good && key.kind == MP_STR ? field_of(&key) : FIELD_COUNT;
+		if (f == FIELD_COUNT) continue;
+		if (in.has[f] && twice == FIELD_COUNT) twice = f;
+		in.has[f] = true;
+		in.at[f] = value;
+	}
+	if (!good || reader_left(&r))
 		return report_set(report, STATUS_BAD_REQUEST, "the header frame is not one msgpack map of UTF-8 strings, at most %d containers deep",
 			MSGPACK_DEPTH_MAX);
-	reader_init(&r, header.bytes, header.size);
-	good = mp_next(&r, &map);
-	for (uint32_t i = 0; good && i < map.size; i++) {
-		good = mp_next(&r, &key);
-		enum field f = good && key.kind == MP_STR ? field_of(&key) : FIELD_COUNT;
-		struct reader before = r;
-		good = good && mp_skip(&r, MSGPACK_DEPTH_MAX);
-		if (!good || f == FIELD_COUNT) continue;
-		if (in.has[f]) return report_set(report, STATUS_BAD_REQUEST, "the field %s comes twice", keys[f]);
-		in.has[f] = mp_next(&before, &in.at[f]);
-	}
-	require(good); /* the scan saw it all */
+	if (twice != FIELD_COUNT) return report_set(report, STATUS_BAD_REQUEST, "the field %s comes twice", keys[twice]);
 	for (int f = 0; f < FIELD_COUNT; f++)
 		if (in.has[f] && in.at[f].kind == MP_NIL) in.has[f] = false;
 	*ret = in;
