@@ -18,15 +18,13 @@ static inline void ann_block_init(struct ann_block *a, struct block *take, uint3
 	uint32_t *new_of_old = calloc((size_t)rows->n + 1, sizeof(*new_of_old));
 	assert_non_null(new_of_old);
 	assert_int_equal(ann_build(rows, &params, runner, NULL, NULL, new_of_old, &a->ann), STATUS_OK);
-	assert_int_equal(rows_reorder(a->block.base, rows->stride, rows->n, new_of_old), STATUS_OK);
-	assert_int_equal(rows_reorder(a->block.norm2, sizeof(float), rows->n, new_of_old), STATUS_OK);
-	assert_int_equal(rows_reorder(a->block.ids, sizeof(uint64_t), rows->n, new_of_old), STATUS_OK);
+	block_reorder(&a->block, new_of_old, runner);
 	assert_int_equal(ann_tune(a->ann, rows, seed, runner, NULL), STATUS_OK);
 	free(new_of_old);
 	a->view = ann_as_view(a->ann);
 	a->space = ann_space(&a->view, rows, 0);
 	assert_true(forest_check(&a->view.forest, rows->metric, rows->dim));
-	assert_int_equal(graph_verify(&a->view.graph), STATUS_OK);
+	assert_int_equal(graph_verify(&a->view.graph, runner_inline()), STATUS_OK);
 	assert_true(tune_check(&a->view.tune));
 }
 

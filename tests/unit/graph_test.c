@@ -508,20 +508,20 @@ static void numbers_out_of_range_and_rows_out_of_reach_are_refused(void **state)
 	uint8_t to[3 + PACKED_SPARE] = {1, 2, 0};
 	struct graph_view g = {3, 3, first, {to, 1}};
 
-	assert_int_equal(graph_verify(&g), STATUS_OK);
+	assert_int_equal(graph_verify(&g, runner_inline()), STATUS_OK);
 	to[1] = 3;
-	assert_int_equal(graph_verify(&g), STATUS_CORRUPT);
+	assert_int_equal(graph_verify(&g, runner_inline()), STATUS_CORRUPT);
 	to[1] = 0;
-	assert_int_equal(graph_verify(&g), STATUS_CORRUPT); /* 2 is not reached */
+	assert_int_equal(graph_verify(&g, runner_inline()), STATUS_CORRUPT); /* 2 is not reached */
 	to[1] = 2;
 	first[1] = 4;
-	assert_int_equal(graph_verify(&g), STATUS_CORRUPT);
+	assert_int_equal(graph_verify(&g, runner_inline()), STATUS_CORRUPT);
 	first[1] = 1;
 	first[3] = 2;
-	assert_int_equal(graph_verify(&g), STATUS_CORRUPT);
+	assert_int_equal(graph_verify(&g, runner_inline()), STATUS_CORRUPT);
 	first[3] = 3;
 	first[0] = 1;
-	assert_int_equal(graph_verify(&g), STATUS_CORRUPT);
+	assert_int_equal(graph_verify(&g, runner_inline()), STATUS_CORRUPT);
 }
 
 int main(void)

@@ -63,7 +63,7 @@ struct graph_view graph_as_view(const struct graph *g);
 
 /* True if all numbers are in range and every row is reachable from row 0: a view over mapped bytes must pass before it is searched.
  * STATUS_CORRUPT: it does not; STATUS_NO_MEMORY tells nothing of it. */
-MUST_CHECK enum status graph_verify(const struct graph_view *g);
+MUST_CHECK enum status graph_verify(const struct graph_view *g, struct runner *runner);
 
 /* What a search may cost. */
 struct graph_effort {

@@ -7,6 +7,7 @@
 #include "common/cursor.h"
 #include "worker/engine/graph.h"
 #include "worker/engine/knn.h"
+#include "worker/engine/reach.h"
 
 enum {
 	RUN_ROWS = 1024,
@@ -274,47 +275,28 @@ static bool add_repair(struct repair *p, uint32_t from, uint32_t to)
 	return true;
 }
 
-/* Mark all that `row` leads to. */
-static void reach(const struct making *m, uint32_t row, uint8_t *reached, uint32_t *stack)
-{
-	size_t depth = 0;
-
-	reached[row] = 1;
-	stack[depth++] = row;
-	while (depth > 0) {
-		uint32_t r = stack[--depth];
-		for (uint32_t i = 0; i < m->counts[r]; i++) {
-			uint32_t next = m->edges[(size_t)r * GRAPH_DEGREE_MAX + i];
-			if (reached[next]) continue;
-			reached[next] = 1;
-			stack[depth++] = next;
-		}
-	}
-}
-
 /* A row that is not reached is led to from the nearest of its neighbours that is, or from the row before it, which stands in the same leaf or in
  * the one beside it. Rows before it are all reached. */
-static enum status find_repairs(const struct making *m, struct repair *p)
+static enum status find_repairs(const struct graph_view *g, struct runner *runner, struct repair *p)
 {
-	uint8_t *reached = calloc(m->n, 1);
-	uint32_t *stack = malloc(m->n * sizeof(*stack));
-	enum status status = reached && stack ? STATUS_OK : STATUS_NO_MEMORY;
+	struct reach reach;
+	enum status status = reach_init(&reach, g);
 
-	if (status == STATUS_OK) reach(m, 0, reached, stack);
-	for (uint32_t r = 1; r < m->n && status == STATUS_OK; r++) {
-		if (reached[r]) continue;
+	if (status != STATUS_OK) return status;
+	reach_from(&reach, 0, runner);
+	for (uint32_t r = 1; r < g->n && status == STATUS_OK; r++) {
+		if (reach.reached[r]) continue;
 		uint32_t from = r - 1;
-		for (uint32_t i = 0; i < m->counts[r]; i++) {
-			uint32_t near = m->edges[(size_t)r * GRAPH_DEGREE_MAX + i];
-			if (!reached[near]) continue;
+		for (uint32_t i = g->first[r]; i < g->first[r + 1]; i++) {
+			uint32_t near = graph_edge(g, i);
+			if (!reach.reached[near]) continue;
 			from = near;
 			break;
 		}
 		if (!add_repair(p, from, r)) status = STATUS_NO_MEMORY;
-		reach(m, r, reached, stack);
+		reach_few(&reach, r);
 	}
-	free(reached);
-	free(stack);
+	reach_release(&reach);
 	return status;
 }
 
@@ -373,6 +355,7 @@ enum status graph_build(const struct codes *codes, const struct forest_view *for
 {
 	struct making m = {.codes = codes, .pulse = pulse, .progress = progress, .n = forest->n};
 	struct repair repair = {0};
+	struct graph *graph = NULL;
 	uint32_t trees = graph_trees(codes->metric, forest->trees);
 	enum status status = STATUS_NO_MEMORY;
 	size_t places;
@@ -386,9 +369,19 @@ enum status graph_build(const struct codes *codes, const struct forest_view *for
 	if (status == STATUS_OK) status = reverse_build(&m, runner);
 	if (status == STATUS_OK) status = edges_room(&m);
 	if (status == STATUS_OK) status = run_pieces(&m, runner, join_piece);
-	if (status == STATUS_OK) status = find_repairs(&m, &repair);
-	if (status == STATUS_OK) status = flatten(&m, &repair, runner, ret);
+	if (status == STATUS_OK) status = flatten(&m, &repair, runner, &graph);
+	const struct graph_view view = status == STATUS_OK ? graph_as_view(graph) : (struct graph_view){0};
+	if (status == STATUS_OK) status = find_repairs(&view, runner, &repair);
+	if (status == STATUS_OK && repair.count) {
+		graph_free(&graph);
+		status = flatten(&m, &repair, runner, &graph);
+	}
+	if (status == STATUS_OK) {
+		*ret = graph;
+		graph = NULL;
+	}
 out:
+	graph_free(&graph);
 	free(m.lists);
 	free(m.edges);
 	free(m.counts);
@@ -410,11 +403,10 @@ void graph_free(struct graph **graph)
 
 struct graph_view graph_as_view(const struct graph *g) { return (struct graph_view){g->n, g->edges, g->first, {g->to, g->to_width}}; }
 
-enum status graph_verify(const struct graph_view *g)
+enum status graph_verify(const struct graph_view *g, struct runner *runner)
 {
-	enum status status = STATUS_CORRUPT;
-	uint8_t *reached = NULL;
-	uint32_t *stack = NULL, depth = 0, count = 1;
+	struct reach reach;
+	bool whole = true;
 
 	if (g->n == 0) return g->edges == 0 ? STATUS_OK : STATUS_CORRUPT;
 	if (g->first[0] != 0 || g->first[g->n] != g->edges) return STATUS_CORRUPT;
@@ -422,27 +414,10 @@ enum status graph_verify(const struct graph_view *g)
 		if (g->first[r] > g->first[r + 1]) return STATUS_CORRUPT;
 	for (uint32_t i = 0; i < g->edges; i++)
 		if (graph_edge(g, i) >= g->n) return STATUS_CORRUPT;
-	reached = calloc(g->n, 1);
-	stack = malloc(g->n * sizeof(*stack));
-	if (!reached || !stack) {
-		status = STATUS_NO_MEMORY;
-		goto out;
-	}
-	reached[0] = 1;
-	stack[depth++] = 0;
-	while (depth > 0) {
-		uint32_t r = stack[--depth];
-		for (uint32_t i = g->first[r]; i < g->first[r + 1]; i++) {
-			uint32_t next = graph_edge(g, i);
-			if (reached[next]) continue;
-			reached[next] = 1;
-			stack[depth++] = next;
-			count++;
-		}
-	}
-	if (count == g->n) status = STATUS_OK;
-out:
-	free(reached);
-	free(stack);
-	return status;
+	enum status status = reach_init(&reach, g);
+	if (status != STATUS_OK) return status;
+	reach_from(&reach, 0, runner);
+	for (uint32_t r = 0; r < g->n; r++) whole &= reach.reached[r] != 0;
+	reach_release(&reach);
+	return whole ? STATUS_OK : STATUS_CORRUPT;
 }

@@ -148,7 +148,7 @@ static enum status structure_status(const struct segment *s, const char **ret_se
 	enum status status = forest_verify(&ann.forest, (enum metric)s->header.metric, s->header.dim);
 	if (status != STATUS_OK) return status;
 	*ret_section = "GRAPH";
-	return graph_verify(&ann.graph);
+	return graph_verify(&ann.graph, runner_inline());
 }
 
 /* Whether it is the file that the manifest means. A split may share a file: its part is then a refinement of the file's. */
