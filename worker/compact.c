@@ -1,8 +1,8 @@
 /* compact.c - a build: everything that is live at one sequence becomes one segment with a new forest.
  *
  * 1 freeze (writer): a new log file and a new active memtable; what came before stands still.
- * 2 gather (here): the live rows at that sequence, by ascending id, so that the same items give the same bytes wherever they were.
- * 3 forest, codes, graph and efforts (runner): the order of tree 0 becomes the order of the rows.
+ * 2 gather (runner): the live rows at that sequence, by ascending id, so that the same items give the same bytes wherever they were.
+ * 3 forest, codes, graph and efforts (runner): the order of tree 0 becomes the order of the rows, which are gathered once more.
  * 4 segment (here): written, synced, renamed, opened again and verified.
  * 5 install (writer): deaths since then are carried over; the manifest is replaced, which is the commit; then old files go.
  * A failure before 5 leaves the shard as it was, with one more frozen memtable; a crash anywhere leaves the old or the new.
@@ -14,6 +14,8 @@
 
 #include "common/log.h"
 #include "worker/shard_internal.h"
+
+enum { COPY_ROWS = 512 };
 
 struct source { uint64_t id; uint32_t part, row; }; /* part: segments first, then memtables */
 
@@ -160,10 +162,71 @@ static enum status gather_tombstones(struct build *b)
 	return STATUS_OK;
 }
 
+/* Runs of rows are copied by all threads. */
+struct copying {
+	struct build *build;
+	_Atomic bool payload, key;
+};
+
+static void copy_row(struct build *b, uint32_t source, uint32_t to)
+{
+	const struct shard_identity *id = &b->shard->identity;
+	size_t stride = rows_stride(id->metric, id->dim);
+	const struct source *s = &b->sources[source];
+
+	memcpy(b->vectors + to * stride, source_vector(b, s), stride);
+	b->norm2[to] = vec_norm2(id->metric, b->vectors + to * stride, id->dim);
+	b->ids[to] = s->id;
+}
+
+static uint32_t copy_end(const struct build *b, size_t piece)
+{
+	uint32_t first = (uint32_t)piece * COPY_ROWS;
+
+	if (cancelled(b->shard)) return first;
+	return b->n - first < COPY_ROWS ? b->n : first + COPY_ROWS;
+}
+
+static void gather_piece(void *arg, size_t piece)
+{
+	struct copying *c = arg;
+	struct build *b = c->build;
+	bool payload = false, key = false;
+
+	for (uint32_t i = (uint32_t)piece * COPY_ROWS, end = copy_end(b, piece); i < end; i++) {
+		copy_row(b, i, i);
+		payload |= source_payload(b, &b->sources[i]).size > 0;
+		key |= source_key(b, &b->sources[i]).size > 0;
+	}
+	if (payload) atomic_store_explicit(&c->payload, true, memory_order_relaxed);
+	if (key) atomic_store_explicit(&c->key, true, memory_order_relaxed);
+}
+
+/* From where they were, rather than from the first copy: no row is in memory twice, and none waits for another to leave its place. */
+static void reorder_piece(void *arg, size_t piece)
+{
+	struct copying *c = arg;
+	struct build *b = c->build;
+
+	for (uint32_t i = (uint32_t)piece * COPY_ROWS, end = copy_end(b, piece); i < end; i++) {
+		copy_row(b, b->old_of_new[i], i);
+		b->sequences[i] = source_sequence(b, &b->sources[b->old_of_new[i]]);
+	}
+}
+
+static enum status copy(struct copying *c, void (*piece)(void *arg, size_t i))
+{
+	struct build *b = c->build;
+
+	b->runner->run(b->runner, ((size_t)b->n + COPY_ROWS - 1) / COPY_ROWS, piece, c);
+	return cancelled(b->shard) ? STATUS_CANCELLED : STATUS_OK;
+}
+
 static enum status gather(struct build *b)
 {
 	const struct shard_identity *id = &b->shard->identity;
 	size_t stride = rows_stride(id->metric, id->dim), n;
+	struct copying copying = {.build = b};
 	enum status status = list_sources(b);
 
 	if (status == STATUS_OK) status = gather_tombstones(b);
@@ -176,16 +239,10 @@ static enum status gather(struct build *b)
 	b->new_of_old = malloc(n * sizeof(*b->new_of_old));
 	b->old_of_new = malloc(n * sizeof(*b->old_of_new));
 	if (!b->vectors || !b->norm2 || !b->ids || !b->sequences || !b->new_of_old || !b->old_of_new) return STATUS_NO_MEMORY;
-	for (uint32_t i = 0; i < b->n; i++) {
-		const struct source *s = &b->sources[i];
-		memcpy(b->vectors + i * stride, source_vector(b, s), stride);
-		b->norm2[i] = vec_norm2(id->metric, b->vectors + i * stride, id->dim);
-		b->ids[i] = s->id;
-		b->any_payload |= source_payload(b, s).size > 0;
-		b->any_key |= source_key(b, s).size > 0;
-		if (i % 1024 == 0 && cancelled(b->shard)) return STATUS_CANCELLED;
-	}
-	return STATUS_OK;
+	status = copy(&copying, gather_piece);
+	b->any_payload = atomic_load(&copying.payload);
+	b->any_key = atomic_load(&copying.key);
+	return status;
 }
 
 /* ---- the segment ---- */
@@ -222,18 +279,10 @@ static void remove_unused(struct shard *s, uint64_t number)
 /* Everything into the order that the forest found. */
 static enum status reorder(struct build *b)
 {
-	size_t stride = rows_stride(b->shard->identity.metric, b->shard->identity.dim);
-	enum status status = rows_reorder(b->vectors, stride, b->n, b->new_of_old);
+	struct copying copying = {.build = b};
 
-	if (status == STATUS_OK) status = rows_reorder(b->norm2, sizeof(*b->norm2), b->n, b->new_of_old);
-	if (status != STATUS_OK) return status;
 	for (uint32_t i = 0; i < b->n; i++) b->old_of_new[b->new_of_old[i]] = i;
-	for (uint32_t i = 0; i < b->n; i++) {
-		const struct source *from = &b->sources[b->old_of_new[i]];
-		b->ids[i] = from->id;
-		b->sequences[i] = source_sequence(b, from);
-	}
-	return STATUS_OK;
+	return copy(&copying, reorder_piece);
 }
 
 static enum status write_segment(struct build *b, const struct ann *ann, struct installation *in, struct report *report)

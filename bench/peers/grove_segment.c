@@ -63,6 +63,17 @@ struct query grove_query(const struct peer_set *set, const void *query)
 
 static const void *content_row(void *arg, uint32_t i) { return rows_row(arg, i); }
 
+/* What was at `take`, in the new order. */
+static void *placed(void *take, size_t size, uint32_t n, const uint32_t *new_of_old)
+{
+	void *to = aligned_alloc(64, (size * n + 64) & ~(size_t)63);
+
+	if (!to) peer_die("not enough memory");
+	rows_place(take, size, n, new_of_old, runner_inline(), to);
+	free(take);
+	return to;
+}
+
 /* The forest and the codes that it divides. */
 static struct ann_view forest_and_codes(const struct rows *rows, const struct forest_params *params, uint32_t *new_of_old, struct forest **ret_forest)
 {
@@ -75,8 +86,8 @@ static struct ann_view forest_and_codes(const struct rows *rows, const struct fo
 	must(quant_fit(rows, &quant), &none);
 	if (base) quant_encode_rows(&quant, rows, runner_inline(), base);
 	must(forest_build(rows, &codes, &quant, params, runner_inline(), NULL, NULL, ret_forest), &none);
-	forest_renumber(*ret_forest, new_of_old);
-	if (base) must(rows_reorder(base, stride, rows->n, new_of_old), &none);
+	must(forest_renumber(*ret_forest, runner_inline(), new_of_old), &none);
+	if (base) codes.base = placed(base, stride, rows->n, new_of_old);
 	return (struct ann_view){.forest = forest_as_view(*ret_forest), .codes = codes};
 }
 
@@ -91,9 +102,9 @@ static struct ann_view structure_build(struct rows *rows, const struct forest_pa
 		must(ann_build(rows, params, runner_inline(), NULL, NULL, new_of_old, ret_ann), &none);
 	else
 		view = forest_and_codes(rows, params, new_of_old, ret_forest);
-	must(rows_reorder((void *)rows->base, rows->stride, rows->n, new_of_old), &none);
-	must(rows_reorder((void *)rows->norm2, sizeof(*rows->norm2), rows->n, new_of_old), &none);
-	must(rows_reorder((void *)rows->ids, sizeof(*rows->ids), rows->n, new_of_old), &none);
+	rows->base = placed((void *)rows->base, rows->stride, rows->n, new_of_old);
+	rows->norm2 = placed((void *)rows->norm2, sizeof(*rows->norm2), rows->n, new_of_old);
+	rows->ids = placed((void *)rows->ids, sizeof(*rows->ids), rows->n, new_of_old);
 	if (!graph) return view;
 	must(ann_tune(*ret_ann, rows, params->seed, runner_inline(), NULL), &none);
 	return ann_as_view(*ret_ann);

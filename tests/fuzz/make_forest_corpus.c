@@ -32,7 +32,7 @@ static void seed_write(const char *folder, const char *name, enum metric m, uint
 	require(forest_build(&rows, &codes, &quant, &params, runner_inline(), NULL, NULL, &forest) == STATUS_OK);
 	uint32_t *new_of_old = calloc(n + 1, sizeof(*new_of_old));
 	require(new_of_old);
-	if (renumber) forest_renumber(forest, new_of_old);
+	require(!renumber || forest_renumber(forest, runner_inline(), new_of_old) == STATUS_OK);
 	struct forest_view f = forest_as_view(forest);
 	uint32_t number[VIEW_NUMBERS] = {m, dim, n, f.trees, f.nodes, f.dirs, f.dir_size, 0, n};
 	const float shown[2] = {(float)quant.low, (float)quant.scale};

@@ -48,6 +48,19 @@ static inline void block_free(struct block *b)
 	*b = (struct block){0};
 }
 
+/* Row i becomes row new_of_old[i]. */
+static inline void block_reorder(struct block *b, const uint32_t *new_of_old, struct runner *runner)
+{
+	struct block placed;
+
+	block_init(&placed, b->rows.metric, b->rows.dim, b->rows.n);
+	rows_place(b->base, b->rows.stride, b->rows.n, new_of_old, runner, placed.base);
+	rows_place(b->norm2, sizeof(*b->norm2), b->rows.n, new_of_old, runner, placed.norm2);
+	rows_place(b->ids, sizeof(*b->ids), b->rows.n, new_of_old, runner, placed.ids);
+	block_free(b);
+	*b = placed;
+}
+
 static inline float *block_row(struct block *b, uint32_t i) { return (float *)(void *)(b->base + (size_t)i * b->rows.stride); }
 static inline struct query block_query(const struct block *b, uint32_t i)
 {

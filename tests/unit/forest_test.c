@@ -509,7 +509,7 @@ static void renumbered_rows_stand_in_the_order_of_the_first_tree(void **state)
 	struct forest_view v = forest_as_view(f);
 	uint32_t old[3 * 600];
 	for (uint32_t i = 0; i < 3 * 600; i++) old[i] = forest_row(&v, i / 600, i % 600);
-	forest_renumber(f, new_of_old);
+	assert_int_equal(forest_renumber(f, runner_inline(), new_of_old), STATUS_OK);
 	v = forest_as_view(f);
 	for (uint32_t i = 0; i < 600; i++) assert_int_equal(new_of_old[old[i]], i);
 	for (uint32_t i = 0; i < 3 * 600; i++) assert_int_equal(forest_row(&v, i / 600, i % 600), new_of_old[old[i]]);

@@ -41,6 +41,18 @@ static enum status code_rows(struct ann *a, const struct rows *rows, struct runn
 	return status;
 }
 
+/* Twice in memory for a moment, before the graph takes more. */
+static enum status reorder_codes(struct ann *a, uint32_t n, const uint32_t *new_of_old, struct runner *runner)
+{
+	uint8_t *placed = aligned_alloc(CODE_ALIGN, (size_t)n * a->stride);
+
+	if (!placed) return STATUS_NO_MEMORY;
+	rows_place(a->codes, a->stride, n, new_of_old, runner, placed);
+	free(a->codes);
+	a->codes = placed;
+	return STATUS_OK;
+}
+
 enum status ann_build(const struct rows *rows, const struct forest_params *params, struct runner *runner, _Atomic uint64_t *progress,
 	const struct pulse *pulse, uint32_t *ret_new_of_old, struct ann **ret)
 {
@@ -54,8 +66,9 @@ enum status ann_build(const struct rows *rows, const struct forest_params *param
 	status = code_rows(a, rows, runner, &quant);
 	struct codes codes = {rows->metric, a->stride, a->codes};
 	if (status == STATUS_OK) status = forest_build(rows, &codes, &quant, &grown, runner, progress, pulse, &a->forest);
-	if (status == STATUS_OK) forest_renumber(a->forest, ret_new_of_old);
-	if (status == STATUS_OK && a->codes) status = rows_reorder(a->codes, a->stride, rows->n, ret_new_of_old);
+	if (status == STATUS_OK) status = forest_renumber(a->forest, runner, ret_new_of_old);
+	if (status == STATUS_OK && a->codes) status = reorder_codes(a, rows->n, ret_new_of_old, runner);
+	codes.base = a->codes;
 	if (status == STATUS_OK && graph_wanted(rows->metric, rows->n)) {
 		struct forest_view forest = forest_as_view(a->forest);
 		status = graph_build(&codes, &forest, runner, progress, pulse, &a->graph);

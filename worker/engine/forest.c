@@ -9,6 +9,8 @@
 #include "common/cursor.h"
 #include "worker/engine/grow.h"
 
+enum { PIECE_PLACES = 1 << 15 };
+
 struct forest {
 	uint32_t n, trees, nodes, dirs, dir_size;
 	uint32_t *roots;
@@ -91,12 +93,34 @@ static enum status join(struct forest *f, const struct growth *g)
 	return STATUS_OK;
 }
 
-/* What a growth found of the order of its trees. */
-static void pack_order(struct forest *f, uint32_t first_tree, uint32_t trees, const uint32_t *order)
-{
-	size_t from = (size_t)first_tree * f->n, count = (size_t)trees * f->n;
+/* Places of an order that are packed, or renumbered. */
+struct packing {
+	size_t count;
+	const uint32_t *order;       /* [count]; NULL: `from` has them, and new_of_old what becomes of them */
+	struct packed from;
+	const uint32_t *new_of_old;
+	uint8_t *to;
+	uint32_t width;
+};
 
-	for (size_t i = 0; i < count; i++) packed_put(f->order, f->order_width, from + i, order[i]);
+static void pack_piece(void *arg, size_t piece)
+{
+	const struct packing *p = arg;
+	size_t first = piece * PIECE_PLACES, end = p->count - first < PIECE_PLACES ? p->count : first + PIECE_PLACES;
+
+	for (size_t i = first; p->order && i < end; i++) packed_put(p->to, p->width, i, p->order[i]);
+	for (size_t i = first; !p->order && i < end; i++) packed_put(p->to, p->width, i, p->new_of_old[packed_at(&p->from, i)]);
+}
+
+static void pack(struct packing *p, struct runner *runner) { runner->run(runner, (p->count + PIECE_PLACES - 1) / PIECE_PLACES, pack_piece, p); }
+
+/* What a growth found of the order of its trees. */
+static void pack_order(struct forest *f, uint32_t first_tree, uint32_t trees, const uint32_t *order, struct runner *runner)
+{
+	struct packing packing = {.count = (size_t)trees * f->n, .order = order, .to = f->order + (size_t)first_tree * f->n * f->order_width,
+		.width = f->order_width};
+
+	pack(&packing, runner);
 }
 
 /* ---- the life of a forest ---- */
@@ -129,7 +153,7 @@ static enum status grow_all(struct forest *f, const struct build *build, struct 
 		if (at_once > f->trees - t) at_once = f->trees - t;
 		status = growth_run(&growth, build, runner, t, at_once, order);
 		if (status == STATUS_OK) status = join(f, &growth);
-		if (status == STATUS_OK) pack_order(f, t, at_once, order);
+		if (status == STATUS_OK) pack_order(f, t, at_once, order, runner);
 		growth_release(&growth);
 	}
 	free(order);
@@ -182,22 +206,27 @@ struct forest_view forest_as_view(const struct forest *f)
 		.dir_of = f->dir_of, .dir = f->dir, .dir_size = f->dir_size, .order = {f->order, f->order_width}, .renumbered = f->renumbered, .dot_max_norm2 = f->dot_max_norm2, .quant = f->quant};
 }
 
-void forest_renumber(struct forest *f, uint32_t *ret_new_of_old)
+enum status forest_renumber(struct forest *f, struct runner *runner, uint32_t *ret_new_of_old)
 {
-	size_t rest;
+	const struct packed order = {f->order, f->order_width};
+	size_t rest = f->trees ? (size_t)f->n * (f->trees - 1) : 0, size = rest * f->order_width + PACKED_SPARE;
 
 	if (!f->trees) {
 		for (uint32_t i = 0; i < f->n; i++) ret_new_of_old[i] = i;
-		return;
+		return STATUS_OK;
 	}
 	require(!f->renumbered);
-	const struct packed order = {f->order, f->order_width};
+	uint8_t *renumbered = malloc(size);
+	if (!renumbered) return STATUS_NO_MEMORY;
 	for (uint32_t i = 0; i < f->n; i++) ret_new_of_old[packed_at(&order, i)] = i;
-	/* Each number is put before those not yet read, with those of tree 0 gone. */
-	rest = (size_t)f->n * (f->trees - 1);
-	for (size_t i = 0; i < rest; i++) packed_put(f->order, f->order_width, i, ret_new_of_old[packed_at(&order, f->n + i)]);
-	memset(f->order + rest * f->order_width, 0, PACKED_SPARE);
+	struct packing packing = {.count = rest, .from = {f->order + (size_t)f->n * f->order_width, f->order_width}, .new_of_old = ret_new_of_old,
+		.to = renumbered, .width = f->order_width};
+	pack(&packing, runner);
+	memset(renumbered + size - PACKED_SPARE, 0, PACKED_SPARE);
+	free(f->order);
+	f->order = renumbered;
 	f->renumbered = true;
+	return STATUS_OK;
 }
 
 void forest_keep(struct forest *f, uint32_t trees)

@@ -66,8 +66,9 @@ MUST_CHECK enum status forest_build(const struct rows *rows, const struct codes 
 	const struct forest_params *params, struct runner *runner, _Atomic uint64_t *progress, const struct pulse *pulse, struct forest **ret);
 void forest_free(struct forest **f);
 struct forest_view forest_as_view(const struct forest *f);
-/* Renumber the rows so that tree 0's order becomes 0, 1, 2, ..., once; ret_new_of_old[n] tells how (the caller then moves the rows). */
-void forest_renumber(struct forest *f, uint32_t *ret_new_of_old);
+/* Renumber the rows so that tree 0's order becomes 0, 1, 2, ..., once; ret_new_of_old[n] tells how (the caller then moves the rows).
+ * Meanwhile the orders are in memory twice. STATUS_NO_MEMORY leaves the forest as it is. */
+MUST_CHECK enum status forest_renumber(struct forest *f, struct runner *runner, uint32_t *ret_new_of_old);
 
 /* Keep the first `trees` trees, at most as many as there are. */
 void forest_keep(struct forest *f, uint32_t trees);

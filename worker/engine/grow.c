@@ -15,8 +15,9 @@ uint32_t growth_trees(uint32_t n, uint32_t trees, size_t threads)
 {
 	uint64_t subtrees = n / SUBTREE_ROWS, wanted = (uint64_t)threads * SUBTREES_PER_THREAD;
 
-	if (subtrees == 0 || wanted / subtrees >= trees) return trees;
-	return (uint32_t)(wanted / subtrees) + 1;
+	if (subtrees == 0 || threads >= trees || wanted / subtrees >= trees) return trees;
+	uint32_t least = (uint32_t)(wanted / subtrees) + 1;
+	return least > threads ? least : (uint32_t)threads; /* the root of a tree is one piece: each thread has one */
 }
 
 void growth_release(struct growth *g)

@@ -10,7 +10,7 @@
 #include "common/check.h"
 #include "common/cursor.h"
 
-enum { TILE = 32, RESERVOIR = 96, PIECE_GROUPS = 16, PREFETCH_AHEAD = 6 };
+enum { TILE = 32, RESERVOIR = 96, PIECE_GROUPS = 16, PIECE_ROWS = 8192, PREFETCH_AHEAD = 6 };
 _Static_assert(KNN_GROUP_MAX % TILE == 0, "a tile is read to its end");
 
 struct group { uint32_t first, count; };
@@ -303,6 +303,15 @@ static enum status find_groups(struct knn *k, uint32_t node, struct group e)
 	return status == STATUS_OK ? find_groups(k, n->at, extent(k->forest, n->at)) : status;
 }
 
+static void homes_piece(void *arg, size_t number)
+{
+	const struct knn *k = arg;
+	uint32_t first = (uint32_t)number * PIECE_ROWS, end = k->forest->n - first < PIECE_ROWS ? k->forest->n : first + PIECE_ROWS;
+
+	for (uint32_t r = first; r < end; r++)
+		for (uint32_t t = 0; t < KNN_TREES_MAX; t++) k->homes[(size_t)r * KNN_TREES_MAX + t] = ~r;
+}
+
 enum status knn_build(const struct codes *codes, const struct forest_view *f, uint32_t trees, struct runner *runner,
 	_Atomic uint64_t *progress, const struct pulse *pulse, knn_key *lists, uint8_t *counts)
 {
@@ -311,10 +320,9 @@ enum status knn_build(const struct codes *codes, const struct forest_view *f, ui
 
 	require(trees <= KNN_TREES_MAX);
 	memset(counts, 0, f->n);
-	k.homes = malloc((size_t)f->n * KNN_TREES_MAX * sizeof(*k.homes));
+	k.homes = aligned_alloc(KNN_TREES_MAX * sizeof(*k.homes), (size_t)f->n * KNN_TREES_MAX * sizeof(*k.homes)); /* a line of the cache each */
 	if (!k.homes) return STATUS_NO_MEMORY;
-	for (uint32_t r = 0; r < f->n; r++)
-		for (uint32_t t = 0; t < KNN_TREES_MAX; t++) k.homes[(size_t)r * KNN_TREES_MAX + t] = ~r;
+	runner->run(runner, ((size_t)f->n + PIECE_ROWS - 1) / PIECE_ROWS, homes_piece, &k);
 	for (k.tree = 0; k.tree < trees && status == STATUS_OK; k.tree++) {
 		k.group_count = 0;
 		status = find_groups(&k, f->roots[k.tree], extent(f, f->roots[k.tree]));

@@ -1,7 +1,6 @@
 /* rows.c - the one size that everyone must agree on, and rows in another order. */
 #include "worker/engine/rows.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 size_t rows_stride(enum metric m, uint32_t dim)
@@ -10,29 +9,24 @@ size_t rows_stride(enum metric m, uint32_t dim)
 	return (dtype_row_bytes(metric_dtype(m), dim) + align - 1) & ~(align - 1);
 }
 
-/* Along each cycle of the permutation, with one row in hand. */
-enum status rows_reorder(void *base, size_t size, uint32_t n, const uint32_t *new_of_old)
-{
-	uint8_t *rows = base, *hand = malloc(2 * size), *moved = calloc((size_t)n + 1, 1);
+/* ---- another order ---- */
 
-	if (!hand || !moved) {
-		free(hand);
-		free(moved);
-		return STATUS_NO_MEMORY;
-	}
-	for (uint32_t start = 0; start < n; start++) {
-		uint32_t to = new_of_old[start];
-		if (moved[start] || to == start) continue;
-		memcpy(hand, rows + start * size, size);
-		while (!moved[to]) {
-			memcpy(hand + size, rows + to * size, size);
-			memcpy(rows + to * size, hand, size);
-			memcpy(hand, hand + size, size);
-			moved[to] = 1;
-			to = new_of_old[to];
-		}
-	}
-	free(hand);
-	free(moved);
-	return STATUS_OK;
+enum { PIECE_BYTES = 1 << 18 };
+
+struct placing { const uint8_t *from; uint8_t *to; size_t size; uint32_t n, piece_rows; const uint32_t *new_of_old; };
+
+static void place_piece(void *arg, size_t piece)
+{
+	const struct placing *p = arg;
+	uint32_t first = (uint32_t)piece * p->piece_rows, end = p->n - first < p->piece_rows ? p->n : first + p->piece_rows;
+
+	for (uint32_t i = first; i < end; i++) memcpy(p->to + p->new_of_old[i] * p->size, p->from + i * p->size, p->size);
+}
+
+void rows_place(const void *from, size_t size, uint32_t n, const uint32_t *new_of_old, struct runner *runner, void *to)
+{
+	uint32_t piece_rows = size < PIECE_BYTES ? (uint32_t)(PIECE_BYTES / size) : 1;
+	struct placing placing = {from, to, size, n, piece_rows, new_of_old};
+
+	runner->run(runner, ((size_t)n + piece_rows - 1) / piece_rows, place_piece, &placing);
 }

@@ -38,8 +38,8 @@ static inline bool rows_live(const struct rows *r, uint32_t i)
 }
 /* The least multiple of 64 bytes that holds a stored row of this metric; of 8 for hamming, whose rows are scanned as words. */
 size_t rows_stride(enum metric m, uint32_t dim);
-/* Bring n rows of `size` bytes each into a new order: row i moves to new_of_old[i]. STATUS_NO_MEMORY leaves them as they are. */
-MUST_CHECK enum status rows_reorder(void *base, size_t size, uint32_t n, const uint32_t *new_of_old);
+/* n rows of `size` bytes each (at least 1) in a new order, elsewhere: row i is put at new_of_old[i]. */
+void rows_place(const void *from, size_t size, uint32_t n, const uint32_t *new_of_old, struct runner *runner, void *to);
 
 /* Asked now and then inside the loops (at least every few thousand distances): true means stop with the best so far.
  * Also the place where a thread shows that it is alive. NULL stop: never. */
