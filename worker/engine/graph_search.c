@@ -1,6 +1,7 @@
 /* graph_search.c - a pool of the nearest rows so far, ascending, of which the first `ef` are expanded. A step expands the nearest few that were not yet
  * expanded: their neighbours that were never met are gathered first, asked from memory all at once, and scored in one call; on its own each would
- * wait for memory. A row's list of neighbours is asked for when the row enters the pool.
+ * wait for memory. Whether a row was met, and whether it is near enough for the pool, are coin flips to a processor: they are counted with, not
+ * branched on.
  *
  * The order of expansion does not depend on ef: a larger one only goes on for longer. */
 #include <stdlib.h>
@@ -29,16 +30,22 @@ typedef uint64_t entry;
 static entry entry_of(uint32_t score, uint32_t row) { return (uint64_t)score << 32 | (uint64_t)row << 1; }
 static uint32_t entry_row(entry e) { return (uint32_t)e >> 1; }
 
+/* Which rows were met in this search. */
+struct met {
+	uint64_t *bits;    /* over rows, all zero between searches */
+	uint32_t *touched; /* words of it that are not zero, and room for one more */
+	size_t count;
+};
+
 struct graph_scratch {
 	struct forest_scratch *forest;
-	uint64_t *met;     /* bitmap over rows, all zero between searches */
-	uint32_t *touched; /* words of it that are not zero */
-	size_t words, touched_count;
+	struct met met;
+	size_t words;      /* of met */
 	entry *pool;
 	size_t pool_room;
 	uint8_t *query;    /* coded */
 	size_t query_room;
-	uint32_t *fresh, *scores; /* [fresh_room] rows of a step */
+	uint32_t *fresh, *scores; /* [fresh_room] rows of a step, and room for one more */
 	size_t fresh_room;
 };
 
@@ -60,8 +67,8 @@ void graph_scratch_free(struct graph_scratch **scratch)
 
 	if (!s) return;
 	forest_scratch_free(&s->forest);
-	free(s->met);
-	free(s->touched);
+	free(s->met.bits);
+	free(s->met.touched);
 	free(s->pool);
 	free(s->query);
 	free(s->fresh);
@@ -72,20 +79,19 @@ void graph_scratch_free(struct graph_scratch **scratch)
 
 static enum status prepare(struct graph_scratch *s, const struct graph_space *space, size_t ef)
 {
-	size_t words = ((size_t)space->graph.n + 63) / 64, fresh = space->rows.n;
+	size_t words = ((size_t)space->graph.n + 63) / 64, fresh = (size_t)space->rows.n + 1;
 
 	if (words > s->words) {
-		uint64_t *met = calloc(words, sizeof(*met));
-		uint32_t *touched = malloc(words * sizeof(*touched));
-		if (!met || !touched) {
-			free(met);
+		uint64_t *bits = calloc(words, sizeof(*bits));
+		uint32_t *touched = malloc((words + 1) * sizeof(*touched));
+		if (!bits || !touched) {
+			free(bits);
 			free(touched);
 			return STATUS_NO_MEMORY;
 		}
-		free(s->met);
-		free(s->touched);
-		s->met = met;
-		s->touched = touched;
+		free(s->met.bits);
+		free(s->met.touched);
+		s->met = (struct met){bits, touched, 0};
 		s->words = words;
 	}
 	if (ef + 1 > s->pool_room) {
@@ -113,20 +119,20 @@ static enum status prepare(struct graph_scratch *s, const struct graph_space *sp
 	return STATUS_OK;
 }
 
-static bool first_meeting(struct graph_scratch *s, uint32_t row)
+static inline bool first_meeting(struct met *m, uint32_t row)
 {
-	uint64_t *word = &s->met[row / 64], bit = (uint64_t)1 << row % 64;
+	uint64_t *word = &m->bits[row / 64], old = *word, bit = (uint64_t)1 << row % 64;
 
-	if (*word & bit) return false;
-	if (!*word) s->touched[s->touched_count++] = row / 64;
-	*word |= bit;
-	return true;
+	*word = old | bit;
+	m->touched[m->count] = row / 64;
+	m->count += !old;
+	return !(old & bit);
 }
 
-static void forget(struct graph_scratch *s)
+static void forget(struct met *m)
 {
-	for (size_t i = 0; i < s->touched_count; i++) s->met[s->touched[i]] = 0;
-	s->touched_count = 0;
+	for (size_t i = 0; i < m->count; i++) m->bits[m->touched[i]] = 0;
+	m->count = 0;
 }
 
 /* ---- the pool ---- */
@@ -134,39 +140,52 @@ static void forget(struct graph_scratch *s)
 /* The first ef are expanded; those after them, up to keep, are there to be scored exactly. Before `next` all are expanded. */
 struct pool { entry *entries; size_t count, ef, keep, next; };
 
+/* An entry must be less than this to enter. */
+static entry pool_limit(const struct pool *p) { return p->count == p->keep ? p->entries[p->count - 1] : UINT64_MAX; }
+
 static void pool_insert(struct pool *p, entry e)
 {
-	size_t low = 0, high = p->count;
+	size_t stay = p->count < p->keep ? p->count : p->keep - 1, low = 0;
 
-	if (p->count == p->keep) {
-		if (e >= p->entries[p->count - 1]) return;
-		high = --p->count;
+	if (e >= pool_limit(p)) return;
+	for (size_t left = stay; left;) {
+		size_t half = (left + 1) / 2;
+		low += half & -(size_t)(p->entries[low + half - 1] < e);
+		left -= half;
 	}
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-		if (p->entries[middle] < e)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	memmove(p->entries + low + 1, p->entries + low, (p->count - low) * sizeof(e));
+	memmove(p->entries + low + 1, p->entries + low, (stay - low) * sizeof(e));
 	p->entries[low] = e;
-	p->count++;
-	if (low < p->next) p->next = low;
+	p->count = stay + 1;
+	p->next = low < p->next ? low : p->next;
+}
+
+/* The neighbours of the next few rows to expand, as far as that can be told, are asked for. */
+static void prefetch_lists(const struct graph_view *g, const struct pool *p)
+{
+	for (size_t i = p->next, n = 0; i < p->count && n < EXPAND; i++) {
+		if (p->entries[i] & 1) continue;
+		__builtin_prefetch(g->to.bytes + (size_t)g->first[entry_row(p->entries[i])] * g->to.width);
+		n++;
+	}
 }
 
 /* Score the n rows in s->fresh and let them enter. */
 static void score_fresh(const struct graph_space *space, struct graph_scratch *s, struct pool *p, size_t n)
 {
-	const struct graph_view *g = &space->graph;
+	uint32_t *fresh = s->fresh, *scores = s->scores;
+	entry limit = pool_limit(p);
+	size_t near = 0;
 
-	quant_score(&space->codes, s->query, s->fresh, n, s->scores);
+	quant_score(&space->codes, s->query, fresh, n, scores);
 	for (size_t i = 0; i < n; i++) {
-		entry e = entry_of(s->scores[i], s->fresh[i]);
-		if (p->count == p->keep && e >= p->entries[p->count - 1]) continue;
-		__builtin_prefetch(g->to.bytes + (size_t)g->first[s->fresh[i]] * g->to.width);
-		pool_insert(p, e);
+		uint32_t score = scores[i], row = fresh[i];
+		scores[near] = score;
+		fresh[near] = row;
+		near += entry_of(score, row) < limit;
 	}
+	for (size_t i = 0; i < near; i++) __builtin_prefetch(space->graph.first + fresh[i]);
+	for (size_t i = 0; i < near; i++) pool_insert(p, entry_of(scores[i], fresh[i]));
+	prefetch_lists(&space->graph, p);
 }
 
 /* always_inline: gcc 12 drops calls to functions that only prefetch. */
@@ -200,14 +219,18 @@ static size_t gather(const struct graph_space *space, const struct graph_absence
 	uint64_t room)
 {
 	const struct graph_view *g = &space->graph;
+	struct met met = s->met;
+	uint32_t *fresh = s->fresh;
+	size_t begin = n;
 
 	if (absence) instead(absence, &g, &row);
-	for (uint32_t i = g->first[row]; i < g->first[row + 1] && n < room; i++) {
-		uint32_t near = graph_edge(g, i);
-		if (!first_meeting(s, near)) continue;
-		prefetch_code(&space->codes, near);
-		s->fresh[n++] = near;
+	struct packed to = g->to;
+	for (uint32_t i = g->first[row], end = g->first[row + 1]; i < end && n < room; i++) {
+		fresh[n] = (uint32_t)packed_at(&to, i);
+		n += first_meeting(&met, fresh[n]);
 	}
+	s->met = met;
+	for (size_t i = begin; i < n; i++) prefetch_code(&space->codes, fresh[i]);
 	return n;
 }
 
@@ -308,14 +331,14 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 	if (status != STATUS_OK) return status;
 	struct pool pool = {.entries = s->pool, .ef = ef, .keep = keep};
 	quant_encode_query(&space->forest.quant, space->rows.metric, space->rows.dim, query, s->query);
-	if (absence) (void)first_meeting(s, absence->row);
+	if (absence) (void)first_meeting(&s->met, absence->row);
 	for (uint32_t l = 0; l < count && n < budget; l++)
 		for (uint32_t i = 0; i < leaves[l].count; i++)
-			if (first_meeting(s, leaves[l].first + i)) s->fresh[n++] = leaves[l].first + i;
+			if (first_meeting(&s->met, leaves[l].first + i)) s->fresh[n++] = leaves[l].first + i;
 	score_fresh(space, s, &pool, n);
 	scored = n;
 	if (!wander(space, absence, s, &pool, budget, pulse, &scored)) work->truncated = true;
-	forget(s);
+	forget(&s->met);
 	if (!rerank(space, query, s, &pool, wanted, pulse, top)) work->truncated = true;
 	work->candidates += scored;
 	return STATUS_OK;
