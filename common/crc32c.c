@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { STRIDE = 4096 };
+#define POLYNOMIAL 0x82f63b78u /* reflected */
 static uint32_t byte_table[256];
 static uint32_t shift_table[4][256]; /* crc of STRIDE zero bytes after a crc, by its four bytes */
 static uint32_t (*chosen)(uint32_t crc, const uint8_t *p, size_t n);
@@ -73,7 +74,7 @@ static void choose(void)
 
 	for (uint32_t i = 0; i < 256; i++) {
 		uint32_t c = i;
-		for (int bit = 0; bit < 8; bit++) c = c & 1 ? 0x82f63b78 ^ c >> 1 : c >> 1;
+		for (int bit = 0; bit < 8; bit++) c = c & 1 ? POLYNOMIAL ^ c >> 1 : c >> 1;
 		byte_table[i] = c;
 	}
 	for (int byte = 0; byte < 4; byte++)
@@ -97,7 +98,31 @@ uint32_t crc32c_plain(uint32_t crc, const void *bytes, size_t n)
 	crc = ~crc;
 	while (n--) {
 		crc ^= *p++;
-		for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? 0x82f63b78 ^ crc >> 1 : crc >> 1;
+		for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? POLYNOMIAL ^ crc >> 1 : crc >> 1;
 	}
 	return ~crc;
+}
+
+/* Polynomials over GF(2), the highest bit being x^0: the product modulo the CRC's. */
+static uint32_t multiply(uint32_t a, uint32_t b)
+{
+	uint32_t product = 0;
+
+	for (; a; a <<= 1) {
+		if (a >> 31) product ^= b;
+		b = b & 1 ? POLYNOMIAL ^ b >> 1 : b >> 1;
+	}
+	return product;
+}
+
+/* A crc moves on over n bytes by x^(8 n); the inversions of both cancel out. */
+uint32_t crc32c_joined(uint32_t a, uint32_t b, uint64_t n)
+{
+	uint32_t power = 1u << 23; /* x^8 */
+
+	for (; n; n >>= 1) {
+		if (n & 1) a = multiply(power, a);
+		power = multiply(power, power);
+	}
+	return a ^ b;
 }

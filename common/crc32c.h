@@ -8,6 +8,8 @@
 
 /* Continue `crc` (0 to begin) over n bytes: crc32c(crc32c(0, a), b) == crc32c(0, ab). */
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t n);
+/* Of ab, from that of a and that of the n bytes of b: crc32c_joined(crc32c(0, a), crc32c(0, b), n). */
+uint32_t crc32c_joined(uint32_t a, uint32_t b, uint64_t n);
 uint32_t crc32c_plain(uint32_t crc, const void *bytes, size_t n); /* the definition, for tests */
 
 #endif

@@ -291,12 +291,12 @@ static enum status write_segment(struct build *b, const struct ann *ann, struct 
 	struct segment *segment = NULL;
 	struct pulse pulse = {cancelled, s};
 	struct segment_content content = {.number = s->manifest.next_segment, .epoch = s->identity.epoch, .seed = b->seed, .modulus = s->identity.shards,
-		.remainder = s->identity.number, .n = b->n, .ids = b->ids, .sequences = b->sequences, .ann = ann_as_view(ann),
+		.remainder = s->identity.number, .n = b->n, .ids = b->ids, .by_id = b->new_of_old, .sequences = b->sequences, .ann = ann_as_view(ann),
 		.tombstones = b->tombstones, .tombstone_count = b->tombstone_count, .row = content_row, .payload = b->any_payload ? content_payload : NULL,
-		.key = b->any_key ? content_key : NULL, .arg = b, .pulse = &pulse};
+		.key = b->any_key ? content_key : NULL, .arg = b, .runner = b->runner, .pulse = &pulse};
 	enum status status = segment_write(s->io, s->dir, &s->identity, &content, &in->entry, report);
 
-	if (status == STATUS_OK) status = segment_open(s->io, s->dir, &s->identity, &in->entry, &segment, report);
+	if (status == STATUS_OK) status = segment_open(s->io, s->dir, &s->identity, &in->entry, b->runner, &segment, report);
 	if (status == STATUS_OK) in->segment = live_segment_new(&segment);
 	if (status == STATUS_OK && !in->segment) status = report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 	segment_close(&segment);

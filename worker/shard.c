@@ -173,7 +173,7 @@ static enum status open_segments(struct shard *s, struct view *v, struct report 
 	if (status != STATUS_OK) return report_set(report, status, "cannot clear %s of what a crash left: %s", s->dir, io_last_error());
 	for (uint32_t i = 0; i < s->manifest.segment_count; i++) {
 		struct segment *segment = NULL;
-		status = segment_open(s->io, s->dir, &s->identity, &s->manifest.segments[i], &segment, report);
+		status = segment_open(s->io, s->dir, &s->identity, &s->manifest.segments[i], runner_inline(), &segment, report);
 		if (status != STATUS_OK) return status;
 		struct live_segment *live = live_segment_new(&segment);
 		if (!live) {

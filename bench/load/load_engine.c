@@ -57,7 +57,7 @@ static void shard_open_files(struct shard *s, const char *folder)
 	s->segment_count = manifest.segment_count;
 	for (uint32_t i = 0; i < s->segment_count; i++) {
 		struct segment *segment;
-		must(segment_open(io, "", &manifest.identity, &manifest.segments[i], &segment, &report), &report);
+		must(segment_open(io, "", &manifest.identity, &manifest.segments[i], runner_inline(), &segment, &report), &report);
 		struct rows rows = segment_rows(segment);
 		struct ann_view ann = segment_ann(segment);
 		if (!ann.graph.n) peer_die("a segment has no graph: the set is too small, or not built");

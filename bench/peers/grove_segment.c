@@ -125,7 +125,7 @@ void grove_segment_build(const struct peer_set *set, uint32_t trees, bool graph,
 
 	for (uint32_t i = 0; i < set->n; i++) sequences[i] = rows.ids[i] + 1;
 	struct segment_content content = {.number = 1, .epoch = 1, .seed = 1, .modulus = 1, .n = set->n, .ids = rows.ids, .sequences = sequences,
-		.ann = view, .row = content_row, .arg = &rows};
+		.ann = view, .row = content_row, .arg = &rows, .runner = runner_inline()};
 	must(segment_write(folder_io(folder), "", &id, &content, &entry, &report), &report);
 	char *path = peer_path(folder, "entry");
 	FILE *file = fopen(path, "w");
@@ -167,7 +167,7 @@ struct segment *grove_segment_open(const struct peer_set *set, uint32_t trees, c
 	if (!file || fread(&entry, sizeof(entry), 1, file) != 1) peer_die("the index's folder is not whole: remove it");
 	fclose(file);
 	free(path);
-	must(segment_open(folder_io(folder), "", &id, &entry, &segment, &report), &report);
+	must(segment_open(folder_io(folder), "", &id, &entry, runner_inline(), &segment, &report), &report);
 	print_sections(segment, folder);
 	return segment;
 }

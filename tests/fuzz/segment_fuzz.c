@@ -110,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t n)
 		.header_crc = load_u32(file + SEGMENT_CRC_AT), .rows = load_u32(file + 68)};
 	struct io_sim *sim = disk_with("s/seg-7.grove", file, size);
 	require(forest_scratch_new(&scratch) == STATUS_OK && graph_scratch_new(&graph) == STATUS_OK);
-	enum status status = segment_open(io_sim_io(sim), "s", &identity, &entry, &segment, &report);
+	enum status status = segment_open(io_sim_io(sim), "s", &identity, &entry, runner_inline(), &segment, &report);
 	require(status == STATUS_OK || ((status == STATUS_CORRUPT || status == STATUS_UNSUPPORTED) && report.text[0]));
 	if (status == STATUS_OK) segment_look(segment, scratch, graph);
 	segment_close(&segment);

@@ -55,6 +55,26 @@ static void two_halves_continue_to_the_whole(void **state)
 	for (size_t n = 0; n <= sizeof(bytes); n++) assert_int_equal(crc32c(crc32c(0, bytes, n), bytes + n, sizeof(bytes) - n), whole);
 }
 
+static void crcs_of_two_parts_join_to_that_of_the_whole(void **state)
+{
+	enum { ROOM = 70000 };
+	uint8_t *bytes = malloc(ROOM);
+	struct prng p;
+
+	assert_non_null(bytes);
+	prng_seed(&p, 3);
+	for (size_t i = 0; i < ROOM; i++) bytes[i] = (uint8_t)prng_u64(&p);
+	uint32_t whole = crc32c(0, bytes, ROOM);
+	for (size_t n = 0; n <= ROOM; n += n < 300 || n > ROOM - 300 ? 1 : 997)
+		assert_int_equal(crc32c_joined(crc32c(0, bytes, n), crc32c(0, bytes + n, ROOM - n), ROOM - n), whole);
+	/* Past 2^32 bytes: zeros after zeros, joined by doubling. */
+	uint32_t zeros = crc32c(0, "", 1), joined = zeros;
+	uint64_t n = 1;
+	for (; n < (uint64_t)1 << 34; n *= 2) joined = crc32c_joined(joined, joined, n);
+	assert_int_equal(crc32c_joined(zeros, joined, n), crc32c_joined(joined, zeros, 1));
+	free(bytes);
+}
+
 static void every_flipped_bit_is_seen(void **state)
 {
 	uint8_t bytes[64] = {1, 2, 3};
@@ -73,6 +93,7 @@ int main(void)
 		cmocka_unit_test(published_vectors),
 		cmocka_unit_test(fast_equals_plain),
 		cmocka_unit_test(two_halves_continue_to_the_whole),
+		cmocka_unit_test(crcs_of_two_parts_join_to_that_of_the_whole),
 		cmocka_unit_test(every_flipped_bit_is_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

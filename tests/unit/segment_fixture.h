@@ -136,6 +136,7 @@ static inline struct some_rows *some_rows_new(enum metric metric, uint32_t dim, 
 	c->payload = some_payload;
 	c->key = some_key;
 	c->arg = s;
+	c->runner = runner_inline();
 	return s;
 }
 

@@ -24,7 +24,7 @@ static struct segment *opened(const struct some_rows *s, const struct manifest_s
 {
 	struct segment *segment = NULL;
 	struct report report = {0};
-	enum status status = segment_open(io, "s", &s->identity, entry, &segment, &report);
+	enum status status = segment_open(io, "s", &s->identity, entry, runner_inline(), &segment, &report);
 
 	if (status != STATUS_OK) fail_msg("%s", report.text);
 	return segment;
@@ -35,7 +35,7 @@ static void refused_as(enum status want, const struct shard_identity *identity, 
 	struct segment *segment = NULL;
 	struct report report = {0};
 
-	assert_int_equal(segment_open(io, "s", identity, entry, &segment, &report), want);
+	assert_int_equal(segment_open(io, "s", identity, entry, runner_inline(), &segment, &report), want);
 	assert_null(segment);
 	assert_non_null(strstr(report.text, FILE_NAME));
 	if (!strstr(report.text, with)) fail_msg("'%s' does not speak of '%s'", report.text, with);
@@ -375,7 +375,7 @@ static void codes_and_a_graph_come_back_and_lead_to_every_row(void **state)
 	p.file = file_bytes(io, FILE_NAME);
 	assert_int_equal(segment_header_decode(p.file.at, p.file.n, &p.header, &fault), STATUS_OK);
 	struct report report = {0};
-	assert_int_equal(segment_open(io, "s", &p.s->identity, &p.entry, &segment, &report), STATUS_OK);
+	assert_int_equal(segment_open(io, "s", &p.s->identity, &p.entry, runner_inline(), &segment, &report), STATUS_OK);
 	struct ann_view a = segment_ann(segment), b = p.s->content.ann;
 	assert_int_equal(a.graph.n, GRAPH_ROWS_MIN);
 	assert_int_equal(a.graph.edges, b.graph.edges);
@@ -445,7 +445,7 @@ static void the_shifts_of_codes_come_back(void **state)
 	p.entry = written(p.s);
 	p.file = file_bytes(io, FILE_NAME);
 	assert_int_equal(segment_header_decode(p.file.at, p.file.n, &p.header, &fault), STATUS_OK);
-	assert_int_equal(segment_open(io, "s", &p.s->identity, &p.entry, &segment, &report), STATUS_OK);
+	assert_int_equal(segment_open(io, "s", &p.s->identity, &p.entry, runner_inline(), &segment, &report), STATUS_OK);
 	struct ann_view a = segment_ann(segment);
 	assert_memory_equal(a.forest.quant.shift, shift, dim * sizeof(*shift));
 	assert_true(a.forest.quant.low == -1 && a.forest.quant.scale == 3);

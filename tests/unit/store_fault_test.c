@@ -62,7 +62,7 @@ static bool state_is_whole(struct folder *f)
 	assert_int_equal(manifest_load(f->io, "s", &m, NULL), STATUS_OK);
 	assert_true(m.sequence == 10 || m.sequence == 20);
 	assert_int_equal(segment_sweep(f->io, "s", &m), STATUS_OK);
-	if (segment_open(f->io, "s", &m.identity, &m.segments[0], &segment, &report) != STATUS_OK) fail_msg("%s", report.text);
+	if (segment_open(f->io, "s", &m.identity, &m.segments[0], runner_inline(), &segment, &report) != STATUS_OK) fail_msg("%s", report.text);
 	assert_int_equal(segment_info(segment)->number, m.sequence == 10 ? 7 : 8);
 	segment_close(&segment);
 	return m.sequence == 20;
@@ -166,7 +166,7 @@ static void a_segment_that_cannot_be_read_is_not_opened(void **state)
 	for (uint64_t n = 0;; n++) {
 		struct segment *segment = NULL;
 		io_sim_fail_at(f.sim, SIM_ANY, n, STATUS_IO, false);
-		enum status status = segment_open(f.io, "s", &f.rows->identity, &f.old.segments[0], &segment, NULL);
+		enum status status = segment_open(f.io, "s", &f.rows->identity, &f.old.segments[0], runner_inline(), &segment, NULL);
 		bool happened = io_sim_heal(f.sim);
 		assert_int_equal(status, happened ? STATUS_IO : STATUS_OK);
 		assert_int_equal(segment == NULL, happened);

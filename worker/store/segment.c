@@ -13,6 +13,8 @@
 #include "worker/store/segment_format.h"
 #include "worker/store/store_path.h"
 
+enum { SUMMED_BYTES = 1 << 20, SUMMED_PARTS = 256 };
+
 struct segment {
 	struct io *io;
 	const uint8_t *bytes;
@@ -33,14 +35,44 @@ void segment_file_name(uint64_t number, char out[SEGMENT_NAME_SIZE])
 
 /* --- verification: each returns NULL, or what is wrong --- */
 
-static const char *bytes_fault(const struct segment *s, const char **ret_section)
+/* Some of the bytes of a section, summed by all threads. */
+struct summing { const uint8_t *bytes; uint64_t n; uint32_t crcs[SUMMED_PARTS]; };
+
+static uint64_t part_size(const struct summing *s, size_t part)
+{
+	uint64_t rest = s->n - part * SUMMED_BYTES;
+	return rest < SUMMED_BYTES ? rest : SUMMED_BYTES;
+}
+
+static void sum_piece(void *arg, size_t part)
+{
+	struct summing *s = arg;
+	s->crcs[part] = crc32c(0, s->bytes + part * SUMMED_BYTES, (size_t)part_size(s, part));
+}
+
+static uint32_t crc_of(const uint8_t *bytes, uint64_t n, struct runner *runner)
+{
+	uint32_t crc = 0;
+
+	while (n > 0) {
+		struct summing s = {.bytes = bytes, .n = n < (uint64_t)SUMMED_BYTES * SUMMED_PARTS ? n : (uint64_t)SUMMED_BYTES * SUMMED_PARTS};
+		size_t parts = (size_t)((s.n + SUMMED_BYTES - 1) / SUMMED_BYTES);
+		runner->run(runner, parts, sum_piece, &s);
+		for (size_t part = 0; part < parts; part++) crc = crc32c_joined(crc, s.crcs[part], part_size(&s, part));
+		bytes += s.n;
+		n -= s.n;
+	}
+	return crc;
+}
+
+static const char *bytes_fault(const struct segment *s, struct runner *runner, const char **ret_section)
 {
 	for (int i = 0; i < SEGMENT_SECTIONS; i++) {
 		const struct segment_place *p = &s->header.place[i];
 		uint64_t padded = segment_padded(p->size);
 		const uint8_t *start = s->bytes + p->offset;
 		*ret_section = segment_section_name((enum segment_section)i);
-		if (crc32c(0, start, (size_t)padded) != p->crc) return "does not match its checksum";
+		if (crc_of(start, padded, runner) != p->crc) return "does not match its checksum";
 		for (uint64_t at = p->size; at < padded; at++)
 			if (start[at]) return "has bytes after its end";
 	}
@@ -125,9 +157,9 @@ static const char *codes_fault(const struct segment *s, const char **ret_section
 	return tune_check(&ann.tune) ? NULL : "has efforts that are none";
 }
 
-static const char *content_fault(const struct segment *s, const char **ret_section)
+static const char *content_fault(const struct segment *s, struct runner *runner, const char **ret_section)
 {
-	const char *fault = bytes_fault(s, ret_section);
+	const char *fault = bytes_fault(s, runner, ret_section);
 
 	if (!fault) fault = ids_fault(s, ret_section);
 	if (!fault) fault = sequences_fault(s, ret_section);
@@ -139,7 +171,7 @@ static const char *content_fault(const struct segment *s, const char **ret_secti
 }
 
 /* Forest and graph, which need memory to be checked. */
-static enum status structure_status(const struct segment *s, const char **ret_section)
+static enum status structure_status(const struct segment *s, struct runner *runner, const char **ret_section)
 {
 	struct ann_view ann = segment_ann(s);
 
@@ -148,7 +180,7 @@ static enum status structure_status(const struct segment *s, const char **ret_se
 	enum status status = forest_verify(&ann.forest, (enum metric)s->header.metric, s->header.dim);
 	if (status != STATUS_OK) return status;
 	*ret_section = "GRAPH";
-	return graph_verify(&ann.graph, runner_inline());
+	return graph_verify(&ann.graph, runner);
 }
 
 /* Whether it is the file that the manifest means. A split may share a file: its part is then a refinement of the file's. */
@@ -165,7 +197,7 @@ static const char *entry_fault(const struct segment_header *h, uint32_t header_c
 }
 
 static enum status segment_verify(struct segment *s, const char *path, const struct shard_identity *identity,
-	const struct manifest_segment *entry, struct report *report)
+	const struct manifest_segment *entry, struct runner *runner, struct report *report)
 {
 	const char *advice = "restore the shard from a copy, or import its items again";
 	const char *which = NULL, *fault;
@@ -178,16 +210,16 @@ static enum status segment_verify(struct segment *s, const char *path, const str
 	if (status != STATUS_OK) return report_set(report, status, "%s has %s (section header): %s", path, fault, advice);
 	if ((fault = entry_fault(&s->header, load_u32(s->bytes + SEGMENT_CRC_AT), identity, entry)))
 		return report_set(report, STATUS_CORRUPT, "%s %s: %s", path, fault, advice);
-	if ((fault = content_fault(s, &which)))
+	if ((fault = content_fault(s, runner, &which)))
 		return report_set(report, STATUS_CORRUPT, "%s: section %s %s: %s", path, which, fault, advice);
-	status = structure_status(s, &which);
+	status = structure_status(s, runner, &which);
 	if (status == STATUS_CORRUPT) return report_set(report, status, "%s: section %s is no %s over its rows: %s", path, which,
 		which[0] == 'N' ? "forest" : "graph", advice);
 	return status == STATUS_OK ? status : report_set(report, status, "no memory to check %s", path);
 }
 
 enum status segment_open(struct io *io, const char *dir, const struct shard_identity *identity, const struct manifest_segment *entry,
-	struct segment **ret, struct report *report)
+	struct runner *runner, struct segment **ret, struct report *report)
 {
 	char name[SEGMENT_NAME_SIZE], path[STORE_PATH_MAX];
 	struct io_file *file = NULL;
@@ -210,7 +242,7 @@ enum status segment_open(struct io *io, const char *dir, const struct shard_iden
 		goto out;
 	}
 	require((uintptr_t)s->bytes % 64 == 0); /* the kernels' and the arrays' alignment; a mapping has the page's */
-	status = segment_verify(s, path, identity, entry, report);
+	status = segment_verify(s, path, identity, entry, runner, report);
 	if (status != STATUS_OK) goto out;
 	const struct segment_header *h = &s->header;
 	s->info = (struct segment_info){.number = h->number, .epoch = h->epoch, .seed = h->seed, .first_sequence = h->first_sequence,

@@ -48,12 +48,13 @@ struct segment_bytes { const uint8_t *bytes; uint32_t size; }; /* not aligned; N
 struct segment_tombstone { uint64_t id, sequence; };
 
 /* What is to be written. All memory is the caller's and unchanged meanwhile. Row numbers are the new ones: tree 0's leaf
- * order. The callbacks are called in ascending order of i, payload and key twice over; what they return must live until the next call. */
+ * order. The callbacks are called by all threads, for any i and twice over; what they return must stay. */
 struct segment_content {
 	uint64_t number, epoch, seed;
 	uint32_t modulus, remainder; /* the items of this shard: XXH3_64(id) mod modulus == remainder */
 	uint32_t n;
 	const uint64_t *ids;         /* [n], distinct */
+	const uint32_t *by_id;       /* [n] rows by ascending id; NULL: found here */
 	const uint64_t *sequences;   /* [n] */
 	struct ann_view ann;         /* ann.forest.n == n; all zero when n is 0 */
 	const struct segment_tombstone *tombstones; /* by ascending id, distinct */
@@ -62,10 +63,12 @@ struct segment_content {
 	struct segment_bytes (*payload)(void *arg, uint32_t i); /* NULL: no payloads */
 	struct segment_bytes (*key)(void *arg, uint32_t i);     /* NULL: no keys */
 	void *arg;
+	struct runner *runner;
 	const struct pulse *pulse; /* NULL: never stopped */
 };
 
-/* Writes to a temporary name, syncs, renames, syncs the folder. *ret is the entry for the manifest. Memory: 4 bytes a row and a fixed buffer.
+/* Writes to a temporary name, syncs, renames, syncs the folder. *ret is the entry for the manifest. Memory: 4 bytes a row, 8 for each of payloads and
+ * keys, and 4 MiB.
  * On failure, STATUS_CANCELLED by the pulse among them, it removes what it made (segment_sweep takes what would not go). Blocks; any
  * one thread. */
 MUST_CHECK enum status segment_write(struct io *io, const char *dir, const struct shard_identity *identity,
@@ -76,7 +79,7 @@ struct segment;
 /* Map and verify everything (reads the whole file). STATUS_CORRUPT names the file and the section; a missing file that the
  * manifest lists is STATUS_CORRUPT too. */
 MUST_CHECK enum status segment_open(struct io *io, const char *dir, const struct shard_identity *identity,
-	const struct manifest_segment *entry, struct segment **ret, struct report *report);
+	const struct manifest_segment *entry, struct runner *runner, struct segment **ret, struct report *report);
 void segment_close(struct segment **segment); /* unmaps; the file stays */
 
 /* All below: any thread, never blocks but for page faults; pointers live until segment_close. */

@@ -1,249 +1,107 @@
-/* segment_write.c - one pass over the sections in file order through a fixed buffer, the header last.
+/* segment_write.c - the sections in file order, in rounds: while all threads fill and sum the chunks of one round (segment_image.h), one of them
+ * writes those of the round before. The header comes last.
  *
- * Sizes are known before the first byte (payloads and keys are asked for their sizes first), so every section is written to its final
- * place and its checksum grows with it. The header stands in front but is written when all checksums are there; until
- * then the file has a temporary name and a hole in front, so half a file can never pass for a segment. */
+ * Writes follow each other in the order of the file, whatever the threads do: a file takes one writer at a time anyway, and a disk likes them so. The header
+ * stands in front but is written when all checksums are there; until then the file has a temporary name and a hole in front, so half a file can never
+ * pass for a segment. Rejected: each thread writes what it filled, which on ext4 waits for one lock. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
 #include "common/crc32c.h"
-#include "common/cursor.h"
-#include "common/limits.h"
-#include "worker/store/segment_format.h"
+#include "worker/store/segment_image.h"
 #include "worker/store/store_path.h"
 
-enum { SINK_ROOM = 1 << 18, PACK_AT_ONCE = 512 };
+enum { CHUNK_BYTES = 1 << 18, ROUND_CHUNKS = 8 };
 
-struct sink {
+/* Bytes of one section. */
+struct chunk { enum segment_section section; uint64_t from; size_t n; uint32_t crc; uint8_t *bytes; /* [CHUNK_BYTES] */ };
+struct round { struct chunk chunks[ROUND_CHUNKS]; uint32_t count; };
+
+struct writing {
 	struct io *io;
 	struct io_file *file;
-	uint8_t *bytes; /* [SINK_ROOM] */
-	size_t used;
-	uint64_t offset; /* in the file, of bytes[0] */
-	uint32_t crc;    /* of the section at hand */
+	struct segment_image image;
 	const struct pulse *pulse;
+	uint8_t *bytes; /* of the chunks of both rounds */
+	struct round rounds[2], *filled, *written; /* filled now; written now, and then `filled` is */
+	uint64_t section, from; /* of the next chunk */
+	enum status status;     /* of the writing */
+	char error[256];        /* io's last error, which is the thread's that wrote */
 };
 
-static enum status sink_flush(struct sink *s)
-{
-	enum status status = STATUS_OK;
+/* ---- rounds ---- */
 
-	if (pulse_stop(s->pulse)) return STATUS_CANCELLED;
-	if (s->used) status = s->io->ops->write(s->io, s->file, s->offset, s->bytes, s->used);
-	if (status != STATUS_OK) return status;
-	s->offset += s->used;
-	s->used = 0;
-	return STATUS_OK;
+static void write_round(struct writing *w, const struct round *round)
+{
+	for (uint32_t i = 0; i < round->count && w->status == STATUS_OK; i++) {
+		const struct chunk *c = &round->chunks[i];
+		struct segment_place *p = &w->image.header.place[c->section];
+		p->crc = crc32c_joined(p->crc, c->crc, c->n);
+		w->status = pulse_stop(w->pulse) ? STATUS_CANCELLED : w->io->ops->write(w->io, w->file, p->offset + c->from, c->bytes, c->n);
+	}
+	if (w->status != STATUS_OK && w->status != STATUS_CANCELLED) snprintf(w->error, sizeof(w->error), "%s", io_last_error());
 }
 
-/* `bytes` NULL: zeros. */
-static enum status sink_put(struct sink *s, const void *bytes, uint64_t n)
+/* The first piece is taken first, and by the thread that waits for all: builds do not hold up searches with a slow disk. */
+static void round_piece(void *arg, size_t piece)
 {
-	const uint8_t *from = bytes;
+	struct writing *w = arg;
 
-	while (n > 0) {
-		size_t part = SINK_ROOM - s->used;
-		uint8_t *to = s->bytes + s->used;
-		if (part > n) part = (size_t)n;
-		if (from) memcpy(to, from, part);
-		else memset(to, 0, part);
-		s->crc = crc32c(s->crc, to, part);
-		s->used += part;
-		n -= part;
-		if (from) from += part;
-		if (s->used == SINK_ROOM) {
-			enum status status = sink_flush(s);
-			if (status != STATUS_OK) return status;
+	if (piece == 0) {
+		write_round(w, w->written);
+		return;
+	}
+	struct chunk *c = &w->filled->chunks[piece - 1];
+	segment_image_fill(&w->image, c->section, c->from, c->n, c->bytes);
+	c->crc = crc32c(0, c->bytes, c->n);
+}
+
+/* The next chunks of the file; none at its end. */
+static void plan_round(struct writing *w, struct round *round)
+{
+	round->count = 0;
+	while (round->count < ROUND_CHUNKS && w->section < SEGMENT_SECTIONS) {
+		uint64_t padded = segment_padded(w->image.header.place[w->section].size), rest = padded - w->from;
+		if (rest == 0) {
+			w->section++;
+			w->from = 0;
+			continue;
 		}
+		struct chunk *c = &round->chunks[round->count++];
+		*c = (struct chunk){.section = (enum segment_section)w->section, .from = w->from, .n = rest < CHUNK_BYTES ? (size_t)rest : CHUNK_BYTES, .bytes = c->bytes};
+		w->from += c->n;
 	}
-	return STATUS_OK;
 }
 
-static int perm_cmp(const void *a, const void *b, void *ids)
+static enum status write_sections(struct writing *w, struct runner *runner)
 {
-	uint64_t x = ((const uint64_t *)ids)[*(const uint32_t *)a], y = ((const uint64_t *)ids)[*(const uint32_t *)b];
-
-	return (x > y) - (x < y);
-}
-
-/* Packed. */
-static enum status perm_new(const struct segment_content *c, uint32_t **ret)
-{
-	uint32_t *perm = malloc((size_t)c->n * sizeof *perm + PACKED_SPARE), width = packed_row_width(c->n);
-
-	if (!perm) return STATUS_NO_MEMORY;
-	for (uint32_t i = 0; i < c->n; i++) perm[i] = i;
-	qsort_r(perm, c->n, sizeof *perm, perm_cmp, (void *)(uintptr_t)c->ids);
-	for (uint32_t i = 1; i < c->n; i++) require(c->ids[perm[i - 1]] < c->ids[perm[i]]);
-	for (uint32_t i = 0; i < c->n; i++) packed_put((uint8_t *)perm, width, i, perm[i]); /* never over one that is not yet read */
-	memset((uint8_t *)perm + (size_t)c->n * width, 0, PACKED_SPARE);
-	*ret = perm;
-	return STATUS_OK;
-}
-
-typedef struct segment_bytes (*bytes_of_row)(void *arg, uint32_t i);
-
-/* Size of a section of offsets and bytes; 0 if no row has any. */
-static uint64_t blobs_size(const struct segment_content *c, bytes_of_row get, uint32_t max)
-{
-	uint64_t total = 0;
-
-	if (!get) return 0;
-	for (uint32_t i = 0; i < c->n; i++) {
-		uint32_t size = get(c->arg, i).size;
-		require(size <= max);
-		total += size;
-	}
-	return total ? total + ((uint64_t)c->n + 1) * 8 : 0;
-}
-
-static enum status blobs_put(struct sink *s, const struct segment_content *c, bytes_of_row get)
-{
-	uint64_t at = 0;
-	enum status status = sink_put(s, &at, 8);
-
-	for (uint32_t i = 0; i < c->n && status == STATUS_OK; i++) {
-		at += get(c->arg, i).size;
-		status = sink_put(s, &at, 8);
-	}
-	for (uint32_t i = 0; i < c->n && status == STATUS_OK; i++) {
-		struct segment_bytes b = get(c->arg, i);
-		status = sink_put(s, b.bytes, b.size);
-	}
-	return status;
-}
-
-static enum status sequences_put(struct sink *s, const struct segment_header *h, const struct segment_content *c)
-{
-	uint32_t width = packed_width(h->last_sequence - h->first_sequence);
-	uint8_t piece[PACK_AT_ONCE * sizeof(uint64_t)];
-	enum status status = STATUS_OK;
-
-	for (uint32_t from = 0; from < c->n && status == STATUS_OK; from += PACK_AT_ONCE) {
-		uint32_t count = c->n - from < PACK_AT_ONCE ? c->n - from : PACK_AT_ONCE;
-		for (uint32_t i = 0; i < count; i++) packed_put(piece, width, i, c->sequences[from + i] - h->first_sequence);
-		status = sink_put(s, piece, (uint64_t)count * width);
-	}
-	return status == STATUS_OK ? sink_put(s, NULL, PACKED_SPARE) : status;
-}
-
-static enum status norms_put(struct sink *s, const struct segment_header *h, const struct segment_content *c)
-{
-	enum status status = STATUS_OK;
-
-	for (uint32_t i = 0; i < c->n && status == STATUS_OK; i++) {
-		float norm2 = vec_norm2((enum metric)h->metric, c->row(c->arg, i), h->dim);
-		status = sink_put(s, &norm2, sizeof norm2);
-	}
-	return status;
-}
-
-static enum status vecs_put(struct sink *s, const struct segment_header *h, const struct segment_content *c)
-{
-	size_t row_bytes = dtype_row_bytes((enum dtype)h->dtype, h->dim);
-	enum status status = STATUS_OK;
-
-	for (uint32_t i = 0; i < c->n && status == STATUS_OK; i++) {
-		status = sink_put(s, c->row(c->arg, i), row_bytes);
-		if (status == STATUS_OK) status = sink_put(s, NULL, h->stride - row_bytes);
-	}
-	return status;
-}
-
-static enum status section_put(struct sink *s, const struct segment_header *h, const struct segment_content *c, const uint32_t *perm,
-	enum segment_section section)
-{
-	uint64_t size = h->place[section].size;
-
-	if (size == 0) return STATUS_OK;
-	switch (section) {
-	case SECTION_IDS: return sink_put(s, c->ids, size);
-	case SECTION_SEQS: return sequences_put(s, h, c);
-	case SECTION_PERM: return sink_put(s, perm, size);
-	case SECTION_NORMS: return norms_put(s, h, c);
-	case SECTION_NODES: return sink_put(s, c->ann.forest.node, size);
-	case SECTION_DIR_OF: return sink_put(s, c->ann.forest.dir_of, size);
-	case SECTION_DIRS: return sink_put(s, c->ann.forest.dir, size);
-	case SECTION_ROOTS: return sink_put(s, c->ann.forest.roots, size);
-	case SECTION_ORDER: return sink_put(s, c->ann.forest.order.bytes, size);
-	case SECTION_CODES: return sink_put(s, c->ann.codes.base, size);
-	case SECTION_SHIFTS: return sink_put(s, c->ann.forest.quant.shift, size);
-	case SECTION_GRAPH: return sink_put(s, c->ann.graph.first, size);
-	case SECTION_EDGES: return sink_put(s, c->ann.graph.to.bytes, size);
-	case SECTION_EFFORTS: return sink_put(s, c->ann.tune.efforts, size);
-	case SECTION_VECS: return vecs_put(s, h, c);
-	case SECTION_PAYLOAD: return blobs_put(s, c, c->payload);
-	case SECTION_KEYS: return blobs_put(s, c, c->key);
-	case SECTION_TOMBSTONES: return sink_put(s, c->tombstones, size);
-	}
-	return STATUS_OK;
-}
-
-static void header_from_content(const struct shard_identity *identity, const struct segment_content *c, struct segment_header *h)
-{
-	uint64_t lo = UINT64_MAX, hi = 0;
-
-	require((c->n == 0 && c->ann.forest.nodes == 0) || c->ann.forest.n == c->n);
-	require(!c->ann.forest.trees || c->ann.forest.renumbered);
-	require(c->modulus >= 1 && c->remainder < c->modulus);
-	for (uint64_t i = 1; i < c->tombstone_count; i++) require(c->tombstones[i - 1].id < c->tombstones[i].id);
-	for (uint64_t i = 0; i < (uint64_t)c->n + c->tombstone_count; i++) {
-		uint64_t sequence = i < c->n ? c->sequences[i] : c->tombstones[i - c->n].sequence;
-		if (sequence < lo) lo = sequence;
-		if (sequence > hi) hi = sequence;
-	}
-	*h = (struct segment_header){
-		.shard = identity->shard,
-		.number = c->number,
-		.epoch = c->epoch,
-		.metric = (uint32_t)identity->metric,
-		.dtype = (uint32_t)metric_dtype(identity->metric),
-		.dim = identity->dim,
-		.n = c->n,
-		.trees = c->n ? c->ann.forest.trees : 0,
-		.nodes = c->ann.forest.nodes,
-		.dirs = c->ann.forest.dirs,
-		.dir_size = c->ann.forest.dir_size,
-		.stride = (uint32_t)rows_stride(identity->metric, identity->dim),
-		.dot_max_norm2 = c->ann.forest.dot_max_norm2,
-		.seed = c->seed,
-		.first_sequence = lo == UINT64_MAX ? 0 : lo,
-		.last_sequence = hi,
-		.modulus = c->modulus,
-		.remainder = c->remainder,
-		.tombstones = c->tombstone_count,
-		.quant = c->ann.forest.quant,
-		.edges = c->ann.graph.edges,
-		.efforts = c->ann.tune.count,
-		.codes = !c->n || !c->ann.codes.base ? CODES_NONE : c->ann.forest.quant.shift ? CODES_SHIFTED : CODES_PLAIN,
-	};
-	h->place[SECTION_PAYLOAD].size = blobs_size(c, c->payload, PAYLOAD_MAX);
-	h->place[SECTION_KEYS].size = blobs_size(c, c->key, KEY_MAX);
+	w->bytes = malloc((size_t)2 * ROUND_CHUNKS * CHUNK_BYTES);
+	if (!w->bytes) return STATUS_NO_MEMORY;
+	for (uint32_t i = 0; i < 2 * ROUND_CHUNKS; i++) w->rounds[i / ROUND_CHUNKS].chunks[i % ROUND_CHUNKS].bytes = w->bytes + (size_t)i * CHUNK_BYTES;
+	w->filled = &w->rounds[0];
+	w->written = &w->rounds[1];
+	do {
+		struct round *other = w->written;
+		plan_round(w, w->filled);
+		runner->run(runner, (size_t)w->filled->count + 1, round_piece, w);
+		w->written = w->filled;
+		w->filled = other;
+	} while (w->written->count > 0 && w->status == STATUS_OK);
+	if (w->status != STATUS_OK && w->status != STATUS_CANCELLED) io_set_last_error("%s", w->error);
+	return w->status;
 }
 
 /* Everything but the names. */
-static enum status file_fill(struct sink *s, struct segment_header *h, const struct segment_content *c, const uint32_t *perm,
-	uint32_t *ret_header_crc)
+static enum status file_fill(struct writing *w, struct runner *runner, uint32_t *ret_header_crc)
 {
 	uint8_t header[SEGMENT_HEADER_SIZE];
-	enum status status = STATUS_OK;
+	enum status status = write_sections(w, runner);
 
-	s->offset = SEGMENT_HEADER_SIZE;
-	for (int i = 0; i < SEGMENT_SECTIONS && status == STATUS_OK; i++) {
-		struct segment_place *p = &h->place[i];
-		require(s->offset + s->used == p->offset);
-		s->crc = 0;
-		status = section_put(s, h, c, perm, (enum segment_section)i);
-		if (status == STATUS_OK) status = sink_put(s, NULL, segment_padded(p->size) - p->size);
-		p->crc = s->crc;
-	}
-	if (status == STATUS_OK) status = sink_flush(s);
 	if (status != STATUS_OK) return status;
-	require(s->offset == h->file_size);
-	*ret_header_crc = segment_header_encode(h, header);
-	status = s->io->ops->write(s->io, s->file, 0, header, sizeof header);
-	if (status == STATUS_OK) status = s->io->ops->sync(s->io, s->file);
+	*ret_header_crc = segment_header_encode(&w->image.header, header);
+	status = w->io->ops->write(w->io, w->file, 0, header, sizeof header);
+	if (status == STATUS_OK) status = w->io->ops->sync(w->io, w->file);
 	return status;
 }
 
@@ -252,30 +110,25 @@ enum status segment_write(struct io *io, const char *dir, const struct shard_ide
 {
 	char name[SEGMENT_NAME_SIZE], path[STORE_PATH_MAX], temp[STORE_PATH_MAX + 8];
 	const char *ours = NULL; /* what a failure leaves */
-	struct sink sink = {.io = io, .pulse = content->pulse};
-	struct segment_header header;
-	uint32_t *perm = NULL, header_crc = 0;
+	struct writing w = {.io = io, .pulse = content->pulse};
+	uint32_t header_crc = 0;
 	enum status status;
 
 	segment_file_name(content->number, name);
 	if (!store_path(path, dir, name)) return report_set(report, STATUS_LIMIT, "the path %s/%s is too long", dir, name);
 	snprintf(temp, sizeof temp, "%s.tmp", path);
-	header_from_content(identity, content, &header);
-	if (!segment_layout(&header)) return report_set(report, STATUS_LIMIT, "%s would be larger than a file can be", path);
 	io->ops->phase(io, IO_PHASE_SEGMENT_WRITE);
-	status = perm_new(content, &perm);
-	if (status != STATUS_OK) goto out;
-	sink.bytes = malloc(SINK_ROOM);
-	status = sink.bytes ? STATUS_OK : STATUS_NO_MEMORY;
+	status = segment_image_init(&w.image, identity, content);
+	if (status == STATUS_LIMIT) report_set(report, status, "%s would be larger than a file can be", path);
 	if (status != STATUS_OK) goto out;
 	status = io->ops->remove(io, temp); /* of a write that a crash cut short */
 	if (status != STATUS_OK && status != STATUS_NOT_FOUND) goto out;
-	status = io->ops->open(io, temp, IO_CREATE, &sink.file);
+	status = io->ops->open(io, temp, IO_CREATE, &w.file);
 	if (status != STATUS_OK) goto out;
 	ours = temp;
-	status = file_fill(&sink, &header, content, perm, &header_crc);
+	status = file_fill(&w, content->runner, &header_crc);
 	if (status != STATUS_OK) goto out;
-	io->ops->close(io, &sink.file);
+	io->ops->close(io, &w.file);
 	status = io->ops->rename(io, temp, path);
 	if (status != STATUS_OK) goto out;
 	ours = path;
@@ -283,15 +136,15 @@ enum status segment_write(struct io *io, const char *dir, const struct shard_ide
 	if (status != STATUS_OK) goto out;
 	ours = NULL;
 	*ret = (struct manifest_segment){.number = content->number, .modulus = content->modulus, .remainder = content->remainder,
-		.size = header.file_size, .header_crc = header_crc, .rows = content->n};
+		.size = w.image.header.file_size, .header_crc = header_crc, .rows = content->n};
 out:
 	if (status == STATUS_NO_MEMORY) report_set(report, status, "no memory to write %s", path);
 	else if (status == STATUS_CANCELLED) report_set(report, status, "%s", status_text(status));
-	else if (status != STATUS_OK) report_set(report, status, "%s could not be written: %s", path, io_last_error());
-	if (sink.file) io->ops->close(io, &sink.file);
+	else if (status != STATUS_OK && status != STATUS_LIMIT) report_set(report, status, "%s could not be written: %s", path, io_last_error());
+	if (w.file) io->ops->close(io, &w.file);
 	if (ours && io->ops->remove(io, ours) != STATUS_OK) ours = NULL; /* segment_sweep takes it later */
 	io->ops->phase(io, IO_PHASE_IDLE);
-	free(sink.bytes);
-	free(perm);
+	free(w.bytes);
+	segment_image_release(&w.image);
 	return status;
 }
