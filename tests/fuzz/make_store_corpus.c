@@ -147,7 +147,8 @@ int main(int argc, char **argv)
 	segment_seed("bits", METRIC_HAMMING, 9, 70, 1, false);
 	segment_seed("splits", METRIC_DOT, 2, 70, 1, false);
 	segment_seed("trees", METRIC_EUCLIDEAN, 2, 70, 2, false);
-	segment_seed("graph", METRIC_EUCLIDEAN, 2, 70, 2, true);
-	segment_seed("little_graph", METRIC_DOT, 2, 5, 1, true);
+	segment_seed("graph", METRIC_EUCLIDEAN, 2, 70, GRAPH_TREES_LEAST, true);
+	segment_seed("little_graph", METRIC_DOT, 2, 5, GRAPH_TREES_LEAST, true);
+	segment_seed("many", METRIC_HAMMING, 8, 300, 1, false);
 	return 0;
 }
