@@ -5,7 +5,7 @@
 static void accepted(const struct message *m)
 {
 #ifdef GROVE_PLANT_CLIENT_REPLY
-	fuzz_plant(m->client_reply.op == CLIENT_DELETE && m->client_reply.write.n > 0 && m->client_reply.id % 16 == 6);
+	fuzz_plant(m->client_reply.op == CLIENT_DELETE && m->client_reply.write.n > 0 && m->client_reply.id % 8 == 6);
 #endif
 }
 

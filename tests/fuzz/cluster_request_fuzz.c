@@ -5,7 +5,7 @@
 static void accepted(const struct message *m)
 {
 #ifdef GROVE_PLANT_CLUSTER_REQUEST
-	fuzz_plant(m->cluster_request.kind == CLUSTER_OPEN && m->cluster_request.open.number % 16 == 10);
+	fuzz_plant(m->cluster_request.kind == CLUSTER_OPEN && m->cluster_request.open.number % 8 == 2);
 #endif
 }
 

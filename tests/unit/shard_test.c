@@ -11,6 +11,7 @@
 
 #include "common/prng.h"
 #include "tests/support/shard_fixture.h"
+#include "tests/support/watched.h"
 #include "worker/store/segment.h"
 
 enum { DIM = 12, IDS = 300 };
@@ -98,7 +99,7 @@ static void an_empty_shard_answers_builds_and_reopens(void **state)
 
 static void writes_during_a_build_are_in_the_answer_and_stay(void **state)
 {
-	for (uint64_t seed = 0; seed < 10; seed++) {
+	for (uint64_t seed = 0; seed < (threads_watched() ? 3 : 10); seed++) {
 		struct shard_fixture f;
 		struct prng p;
 		prng_seed3(&p, test_seed(), seed, 1);
