@@ -25,6 +25,7 @@
 #include "common/limits.h"
 #include "common/net.h"
 #include "common/uuid.h"
+#include "proto/bundle.h"
 #include "proto/client_codec.h"
 
 enum {
@@ -53,6 +54,8 @@ struct grove_client {
 	char server[64];
 	uint64_t identity, last_ticket, done_count, dropped;
 	uint32_t timeout_ms;
+	bool bundles; /* the coordinator understands them */
+	struct bundle bundle;
 	struct report report;
 	struct slot slots[GROVE_IN_FLIGHT_MAX];
 };
@@ -101,6 +104,17 @@ static struct slot *slot_first(grove_client *c, enum slot_state state)
 	return best;
 }
 
+/* The QUEUED one that is next by ticket. */
+static struct slot *slot_after(grove_client *c, grove_ticket ticket)
+{
+	struct slot *best = NULL;
+	for (size_t i = 0; i < GROVE_IN_FLIGHT_MAX; i++) {
+		struct slot *s = &c->slots[i];
+		if (s->state == SLOT_QUEUED && s->ticket > ticket && (!best || s->ticket < best->ticket)) best = s;
+	}
+	return best;
+}
+
 static void slot_clear(struct slot *s)
 {
 	encoded_release(&s->message);
@@ -143,24 +157,47 @@ static void slot_expire(grove_client *c, struct slot *s)
 
 /* ---- the crank ---- */
 
-static void client_flush(grove_client *c)
+static void slot_sent(struct slot *s)
 {
-	for (;;) {
-		struct slot *s = slot_first(c, SLOT_QUEUED);
-		if (!s) return;
-		if (net_send(c->socket, NULL, false, s->message.frames, s->message.count) != STATUS_OK) return;
-		encoded_release(&s->message);
-		s->state = SLOT_SENT;
-	}
+	encoded_release(&s->message);
+	s->state = SLOT_SENT;
 }
 
-static void client_take_reply(grove_client *c, const struct net_message *m)
+/* As many as one message takes, at least the first. False: not taken. */
+static bool client_send(grove_client *c, struct slot *first)
+{
+	struct slot *held[GROVE_IN_FLIGHT_MAX];
+	struct net_frame frames[2];
+	size_t n = 0;
+	bundle_reset(&c->bundle);
+	/* A request that is alone is answered alone: nothing would share its message. */
+	for (struct slot *s = c->bundles && grove_in_flight(c) > 1 ? first : NULL; s; s = slot_after(c, s->ticket)) {
+		if (bundle_add(&c->bundle, s->message.frames, s->message.count) != STATUS_OK) break;
+		held[n++] = s;
+	}
+	if (n == 0) {
+		if (net_send(c->socket, NULL, false, first->message.frames, first->message.count) != STATUS_OK) return false;
+		slot_sent(first);
+		return true;
+	}
+	bundle_frames(&c->bundle, frames);
+	if (net_send(c->socket, NULL, false, frames, 2) != STATUS_OK) return false;
+	while (n > 0) slot_sent(held[--n]);
+	return true;
+}
+
+static void client_flush(grove_client *c)
+{
+	for (struct slot *s; (s = slot_first(c, SLOT_QUEUED)) && client_send(c, s);) continue;
+}
+
+static void client_take_reply(grove_client *c, const struct net_frame *frames, size_t count)
 {
 	struct client_reply wire;
 	struct report report;
 	grove_reply *reply = NULL;
 	memset(&wire, 0, sizeof(wire));
-	if (client_reply_decode(m->frames, m->count, &wire, &report) != STATUS_OK) {
+	if (client_reply_decode(frames, count, &wire, &report) != STATUS_OK) {
 		c->dropped++;
 		return;
 	}
@@ -175,10 +212,24 @@ static void client_take_reply(grove_client *c, const struct net_message *m)
 			"the server's answer does not fit the question: client and server may be of different versions");
 	if (s->asked.op == CLIENT_HELLO && wire.error.status == STATUS_OK) {
 		snprintf(c->server, sizeof(c->server), "%s", wire.hello.server);
+		c->bundles = wire.hello.bundles;
 	}
 	slot_finish(c, s, reply);
 out:
 	client_reply_release(&wire);
+}
+
+/* A reply, or several in one message. */
+static void client_take_message(grove_client *c, const struct net_message *m)
+{
+	struct bundle_reader bundle;
+	struct net_frame frames[FRAMES_MAX];
+	struct report report;
+	size_t count;
+	if (bundle_is(m->frames, m->count) && bundle_open(m->frames, m->count, &bundle, &report) == STATUS_OK)
+		while (bundle_next(&bundle, frames, &count)) client_take_reply(c, frames, count);
+	else
+		client_take_reply(c, m->frames, m->count);
 }
 
 static void client_receive(grove_client *c)
@@ -193,7 +244,7 @@ static void client_receive(grove_client *c)
 			continue;
 		}
 		if (status != STATUS_OK) return;
-		client_take_reply(c, &m);
+		client_take_message(c, &m);
 		net_message_release(&m);
 	}
 }
@@ -255,7 +306,9 @@ enum status client_submit(grove_client *c, struct client_request *r, struct aske
 		.timeout_ms = c->timeout_ms,
 		.message = message,
 		.deadline_us = clock_us() + (uint64_t)(c->timeout_ms + GROVE_GRACE_MS) * 1000};
-	client_flush(c);
+	/* While answers wait to be fetched there is more to come from the caller, and the next call that has to wait sends it all together. The
+	 * workers have something to do until then. */
+	if (!c->bundles || !slot_first(c, SLOT_DONE) || !slot_first(c, SLOT_SENT)) client_flush(c);
 	*ret = s->ticket;
 	return STATUS_OK;
 }
@@ -334,6 +387,7 @@ static int client_hello(grove_client *c)
 	memset(&r, 0, sizeof(r));
 	r.op = CLIENT_HELLO;
 	r.hello.version_min = r.hello.version_max = CLIENT_PROTOCOL_VERSION;
+	r.hello.bundles = true;
 	enum status status = client_submit(c, &r, (struct asked){.op = CLIENT_HELLO}, &ticket);
 	if (status != STATUS_OK) return status;
 	int code = grove_wait(c, ticket, NULL);
@@ -391,6 +445,7 @@ void grove_close(grove_client **client)
 	if (!client || !*client) return;
 	grove_client *c = *client;
 	for (size_t i = 0; i < GROVE_IN_FLIGHT_MAX; i++) slot_clear(&c->slots[i]);
+	bundle_release(&c->bundle);
 	if (c->socket) net_close(&c->socket);
 	if (c->net) net_free(&c->net);
 	free(c);

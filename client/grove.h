@@ -13,7 +13,9 @@
  *
  * Two ways to call. grove_search() and its like send one request and wait for its answer. grove_search_submit() and its like
  * only send, and give a ticket; grove_wait() fetches the answer of a ticket, grove_poll() says which ticket is answered next.
- * Up to GROVE_IN_FLIGHT_MAX tickets may be open in one handle; answers may come in any order.
+ * Up to GROVE_IN_FLIGHT_MAX tickets may be open in one handle; answers may come in any order. What is submitted while answers wait to
+ * be fetched, and others are still at the server, leaves with the next call that has to wait: so a caller that keeps many small requests
+ * under way sends them together, which costs less.
  *
  * Threads. A handle belongs to one thread at a time; handing it to another thread needs a synchronisation of your own (a mutex,
  * a join). Different handles are independent. A reply is plain memory: any thread may read it, one frees it. After fork() the

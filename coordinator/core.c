@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/cursor.h"
 #include "common/log.h"
+#include "coordinator/answers.h"
 #include "coordinator/outbox.h"
 
 /* ---- life ---- */
@@ -43,6 +44,7 @@ void core_free(struct core **core)
 	}
 	pending_table_release(&c->pending);
 	outboxes_free(c);
+	answers_free(c);
 	membership_release(&c->members);
 	shard_map_release(&c->map);
 	buf_release(&c->scratch);
@@ -65,15 +67,25 @@ bool core_check(const struct core *c) { return shard_map_check(&c->map) && pendi
 /* ---- answers ---- */
 
 /* In place of an answer that may not wait: it is small, and so it may. What was asked for may have been done. */
-static void reply_refused(struct core *c, const struct client_address *client, const struct client_reply *reply)
+static void answer_refused(struct core *c, const struct client_address *client, const struct answer *a)
 {
-	bool reads = reply->op != CLIENT_CREATE && reply->op != CLIENT_DROP && reply->op != CLIENT_UPSERT && reply->op != CLIENT_DELETE &&
-		reply->op != CLIENT_BUILD;
+	bool reads = a->op != CLIENT_CREATE && a->op != CLIENT_DROP && a->op != CLIENT_UPSERT && a->op != CLIENT_DELETE && a->op != CLIENT_BUILD;
+	struct client_address alone = *client;
 	struct report error;
+	alone.bundled = false;
 	report_set(&error, reads ? STATUS_BUSY : STATUS_UNKNOWN,
 		"the answer is dropped: %llu MiB of answers or more messages than may be queued wait for this connection: read them before asking for more",
 		(unsigned long long)CLIENT_WAITING_MAX >> 20);
-	reply_error(c, client, reply->id, reply->op, &error);
+	reply_error(c, &alone, a->request, a->op, &error);
+}
+
+void answer_hand_over(struct core *c, const struct client_address *client, const struct answer *a, const struct net_frame *frames, size_t count)
+{
+	/* Counted once: as this answer, or as the one that took its place. */
+	if (c->out.to_client(c->out.arg, client, frames, count) == STATUS_BUSY && !a->bare)
+		answer_refused(c, client, a);
+	else
+		core_metrics_answered(&c->metrics, a->row, a->status);
 }
 
 /* `row`: how it is counted. */
@@ -83,11 +95,8 @@ static void reply_hand_over(struct core *c, const struct client_address *client,
 	bool bare_error = reply->error.status != STATUS_OK && reply->error.status != STATUS_INCOMPLETE;
 	enum status status = client_reply_encode(reply, &e);
 	if (status == STATUS_OK) {
-		/* Counted once: as this answer, or as the one that took its place. */
-		if (c->out.to_client(c->out.arg, client, e.frames, e.count) == STATUS_BUSY && !bare_error)
-			reply_refused(c, client, reply);
-		else
-			core_metrics_answered(&c->metrics, row, reply->error.status);
+		struct answer answer = {reply->id, reply->op, row, reply->error.status, bare_error};
+		if (!answers_hold(c, client, &answer, &e)) answer_hand_over(c, client, &answer, e.frames, e.count);
 	} else if (!bare_error) {
 		struct report error = {.status = status};
 		if (status == STATUS_LIMIT)
@@ -444,6 +453,7 @@ void core_tick(struct core *c, uint64_t now_us)
 		p->ops->finish(c, p, true);
 		require(!p->used || c->pending.timers.positions[slot] != TIMER_NONE);
 	}
+	answers_flush(c);
 }
 
 void core_stop(struct core *c, uint64_t now_us)
@@ -458,10 +468,11 @@ void core_stop(struct core *c, uint64_t now_us)
 			p->ops->finish(c, p, true);
 		}
 	}
+	answers_flush(c);
 }
 
 uint64_t core_next_us(const struct core *c)
 {
-	uint64_t next = c->outboxes ? c->now_us : timers_next(&c->pending.timers);
+	uint64_t next = c->outboxes || answers_wait(c) ? c->now_us : timers_next(&c->pending.timers);
 	return next < c->tick_us ? next : c->tick_us;
 }

@@ -38,6 +38,7 @@ struct core {
 	struct pending_table pending;
 	struct change *changes; /* under way */
 	struct outbox *outboxes; /* with something in them */
+	struct answers *answers; /* held back until the turn ends */
 	uint64_t start_us, now_us, tick_us;
 	uint64_t logged_us;     /* the last line about a peer's mistake */
 	uint64_t search_memory; /* reserved by searches under way */

@@ -65,7 +65,7 @@ static struct worker_info worker_info_of(const struct core *c, const struct memb
 
 void op_hello(struct core *c, const struct client_address *client, const struct client_request *r)
 {
-	struct client_reply reply = {.id = r->id, .op = r->op, .hello = {.version = CLIENT_PROTOCOL_VERSION}};
+	struct client_reply reply = {.id = r->id, .op = r->op, .hello = {.version = CLIENT_PROTOCOL_VERSION, .bundles = r->hello.bundles}};
 	struct report report;
 	if (r->hello.version_min > CLIENT_PROTOCOL_VERSION || r->hello.version_max < CLIENT_PROTOCOL_VERSION) {
 		report_set(&report, STATUS_UNSUPPORTED, "this coordinator speaks version %d of the client protocol, the client %u to %u: update the older one",

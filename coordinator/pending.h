@@ -21,8 +21,8 @@ enum {
 };
 _Static_assert(PENDING_MAX <= 1 << PENDING_SLOT_BITS && FANOUT_PARTS_MAX <= 1 << PENDING_PART_BITS, "a message id holds slot and part");
 
-/* Who asked: a connection, and how to answer on it. */
-struct client_address { uint32_t socket; bool delimiter; struct net_peer peer; };
+/* Who asked: a connection, and how to answer on it. bundled: the request came in a bundle, and so may its answer leave. */
+struct client_address { uint32_t socket; bool delimiter, bundled; struct net_peer peer; };
 
 struct core;
 struct pending;

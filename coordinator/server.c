@@ -72,7 +72,7 @@ static enum status to_client(void *arg, const struct client_address *client, con
 	struct server *s = arg;
 	enum status status = net_send(s->sockets[client->socket], &client->peer, client->delimiter, frames, count);
 	uint64_t now = clock_us();
-	if (status == STATUS_OK) return status;
+	if (status == STATUS_OK || bundle_is(frames, count)) return status; /* those of a bundle come again, one by one */
 	counter_add(&s->dropped_replies, 1);
 	if (now - s->dropped_logged_us < 1000000) return status;
 	s->dropped_logged_us = now;
@@ -303,16 +303,32 @@ static void workers_drain(struct server *s)
 	}
 }
 
+/* A client's message, or each of those that it put in one; how many they are. What is no good bundle is for the core to refuse as it does any bad message. */
+static int client_message(struct server *s, struct client_address *client, const struct net_message *m)
+{
+	struct bundle_reader bundle;
+	struct net_frame frames[FRAMES_MAX];
+	struct report report;
+	uint64_t now = clock_us();
+	size_t count;
+	int n = 0;
+	if (!bundle_is(m->frames, m->count) || bundle_open(m->frames, m->count, &bundle, &report) != STATUS_OK) {
+		core_on_client(s->core, client, m->frames, m->count, now);
+		return 1;
+	}
+	client->bundled = true;
+	for (; bundle_next(&bundle, frames, &count); n++) core_on_client(s->core, client, frames, count, now);
+	return n;
+}
+
 static void clients_drain(struct server *s, uint32_t which)
 {
-	for (int i = 0; i < DRAIN_CLIENTS; i++) {
+	for (int i = 0; i < DRAIN_CLIENTS;) {
 		struct net_message m = {0};
 		enum status status = net_receive(s->sockets[which], &m);
 		struct client_address client = {.socket = which, .delimiter = m.delimiter, .peer = m.peer};
-		if (status == STATUS_OK)
-			core_on_client(s->core, &client, m.frames, m.count, clock_us());
-		else if (status == STATUS_LIMIT)
-			core_on_client_oversized(s->core, &client, clock_us());
+		i += status == STATUS_OK ? client_message(s, &client, &m) : 1;
+		if (status == STATUS_LIMIT) core_on_client_oversized(s->core, &client, clock_us());
 		net_message_release(&m);
 		if (status == STATUS_NOT_FOUND) return;
 		if (status != STATUS_OK && status != STATUS_LIMIT) log_warn("receiving from a client failed: %s", status_name(status));

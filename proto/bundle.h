@@ -1,7 +1,8 @@
-/* bundle.h - several messages between coordinator and worker in one of ZeroMQ's: what one turn of a loop has for the same peer. Most of a small
- * message's cost is in its frames and wake-ups, not in its bytes. Each message in it stays its own: its id, deadline and answer.
+/* bundle.h - several messages between coordinator and worker, or coordinator and client (CLIENT.md), in one of ZeroMQ's: what one turn of a loop
+ * has for the same peer. Most of a small message's cost is in its frames and wake-ups, not in its bytes. Each message in it stays its own: its id,
+ * deadline and answer.
  *
- *     frame 0   0 u8 0 (a header frame begins with 8) | 1 u8[3] zeros | 4 u32 messages, 1 to BUNDLE_MESSAGES_MAX | then for each message:
+ *     frame 0   0 u8 0 (a worker's header frame begins with 8, a client's with 0x80 or more) | 1 u8[3] zeros | 4 u32 messages, 1 to BUNDLE_MESSAGES_MAX | then for each message:
  *               u32 frames, 1 to FRAMES_MAX | u32 size of each
  *     frame 1   the bytes of all frames, end to end
  *

@@ -17,7 +17,8 @@
 	X(K, k) X(MODE, mode) X(SEARCH_K, search_k) X(WITH_PAYLOAD, with_payload) X(NQ, nq) X(BY_ID, by_id)            \
 	X(MIN_COVERAGE, min_coverage) X(OK, ok) X(ERROR, error) X(MESSAGE, message) X(VERSION, version)                \
 	X(SERVER, server) X(TOKENS, tokens) X(TOTAL, total) X(MISSING, missing)                                          \
-	X(RECALL, recall) X(PREDICTED, predicted) X(LIMIT, limit) X(WITH_VECTOR, with_vector) X(CURSOR, cursor)
+	X(RECALL, recall) X(PREDICTED, predicted) X(LIMIT, limit) X(WITH_VECTOR, with_vector) X(CURSOR, cursor)      \
+	X(BUNDLES, bundles)
 
 enum field {
 #define FIELD_ENUM(name, key) FIELD_##name,

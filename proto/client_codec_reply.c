@@ -55,6 +55,7 @@ static void put_body_fields(struct fields_out *out, const struct client_reply *r
 	if (r->op == CLIENT_HELLO) {
 		fields_put_u64(out, FIELD_VERSION, r->hello.version);
 		fields_put_text(out, FIELD_SERVER, r->hello.server, strnlen(r->hello.server, sizeof(r->hello.server)));
+		if (r->hello.bundles) fields_put_bool(out, FIELD_BUNDLES, true);
 	} else if (is_write(r->op)) {
 		fields_put_u64(out, FIELD_N, r->write.n);
 		fields_put_u64(out, FIELD_TOKENS, r->write.token_count);
@@ -189,6 +190,7 @@ static enum status decode_hello(struct decoding *d)
 	enum status status = need_u32(d, FIELD_VERSION, UINT32_MAX, &d->r.hello.version);
 	if (status == STATUS_OK) status = fields_require(&d->fields, FIELD_SERVER, "the reply", d->report);
 	if (status == STATUS_OK) status = fields_text(&d->fields, FIELD_SERVER, &server, &size, d->report);
+	if (status == STATUS_OK) status = fields_bool(&d->fields, FIELD_BUNDLES, &d->r.hello.bundles, d->report);
 	if (status != STATUS_OK) return status;
 	if (size >= sizeof(d->r.hello.server) || memchr(server, 0, size)) return malformed(d, "the server's name");
 	memcpy(d->r.hello.server, server, size);

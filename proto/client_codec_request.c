@@ -130,6 +130,7 @@ static enum status decode_hello(struct decoding *d)
 {
 	enum status status = required_u32(d, FIELD_VERSION_MIN, 1, UINT32_MAX, &d->r.hello.version_min);
 	if (status == STATUS_OK) status = required_u32(d, FIELD_VERSION_MAX, 1, UINT32_MAX, &d->r.hello.version_max);
+	if (status == STATUS_OK) status = fields_bool(&d->fields, FIELD_BUNDLES, &d->r.hello.bundles, d->report);
 	if (status == STATUS_OK && d->r.hello.version_min > d->r.hello.version_max)
 		status = report_set(d->report, STATUS_BAD_REQUEST, "version_min is above version_max");
 	return status;
@@ -414,6 +415,7 @@ static void put_fields(struct frames *frames, const struct client_request *r)
 	case CLIENT_HELLO:
 		fields_put_u64(&out, FIELD_VERSION_MIN, r->hello.version_min);
 		fields_put_u64(&out, FIELD_VERSION_MAX, r->hello.version_max);
+		if (r->hello.bundles) fields_put_bool(&out, FIELD_BUNDLES, true);
 		break;
 	case CLIENT_CREATE: put_create(&out, &r->create.spec); break;
 	case CLIENT_UPSERT: put_upsert(&out, &r->upsert.items); break;

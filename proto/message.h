@@ -122,7 +122,7 @@ struct client_request {
 	uint32_t timeout_ms;           /* DEADLINE_MIN_MS .. DEADLINE_MAX_MS; default 10,000 */
 	char index[NAME_MAX_BYTES + 1]; /* "" for hello, list, status */
 	union {
-		struct { uint32_t version_min, version_max; } hello;
+		struct { uint32_t version_min, version_max; bool bundles; /* may answers be bundled? */ } hello;
 		struct { struct index_spec spec; } create; /* id 0; shards 0: the workers present; trees 0: 10; replicas 1 */
 		struct { struct items items; } upsert;
 		struct { uint32_t n; const uint8_t *ids; struct blobs keys; } ids; /* delete, get */
@@ -170,7 +170,7 @@ struct client_reply {
 	enum client_op op;
 	struct report error; /* error.status == STATUS_OK: ok. INCOMPLETE still carries `search` */
 	union {
-		struct { uint32_t version; char server[64]; } hello;
+		struct { uint32_t version; char server[64]; bool bundles; /* bundles are understood */ } hello;
 		struct { uint32_t n; const uint8_t *results; uint32_t token_count; const uint8_t *tokens; } write; /* u8[n]; also when not ok */
 		struct { struct items items; const uint8_t *found; } get; /* found: u8[n]; rows not found are zeros */
 		struct client_hits search;

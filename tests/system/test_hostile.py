@@ -117,6 +117,72 @@ class Wire(unittest.TestCase):
             [answer] = client.search("items", numpy.ones((1, 3), numpy.float32), k=1, exact=True)
             self.assertEqual(answer.ids.tolist(), [1])
 
+    def test_a_bundle_is_answered_request_by_request_and_a_broken_one_is_refused(self):
+        def bundle(*messages):
+            sizes = b"".join(struct.pack(f"<I{len(m)}I", len(m), *map(len, m)) for m in messages)
+            return [struct.pack("<II", 0, len(messages)) + sizes, b"".join(b"".join(m) for m in messages)]
+
+        def opened(frames):
+            if frames[0][:1] != b"\0":
+                return [frames]
+            at, start, messages = 8, 0, []
+            for _ in range(struct.unpack_from("<I", frames[0], 4)[0]):
+                count, = struct.unpack_from("<I", frames[0], at)
+                sizes = struct.unpack_from(f"<{count}I", frames[0], at + 4)
+                at += 4 + 4 * count
+                messages.append([frames[1][start + sum(sizes[:i]):start + sum(sizes[:i + 1])] for i in range(count)])
+                start += sum(sizes)
+            return messages
+
+        def request(number, op, *frames, **fields):
+            return [msgpack.packb({"v": 1, "id": number, "op": op, **fields}), *frames]
+
+        def replies(s, count):
+            found = []
+            while len(found) < count:
+                self.assertTrue(s.poll(10000), f"{len(found)} of {count} replies came")
+                found += [(msgpack.unpackb(m[0]), m[1:]) for m in opened(s.recv_multipart())]
+            self.assertEqual(len(found), count)
+            return found
+
+        with cluster.Cluster(workers=1) as c:
+            with c.client() as client:
+                client.create("items", dim=3, metric="euclidean", shards=2)
+                client.upsert("items", [1], numpy.ones((1, 3), numpy.float32))
+            context = zmq.Context()
+            s = context.socket(zmq.DEALER)
+            s.setsockopt(zmq.LINGER, 0)
+            s.connect(c.endpoint)
+            s.send_multipart(request(1, "hello", version_min=1, version_max=1, bundles=True))
+            self.assertIs(replies(s, 1)[0][0]["bundles"], True)
+            s.send_multipart(request(2, "hello", version_min=1, version_max=1))
+            self.assertNotIn("bundles", replies(s, 1)[0][0])
+            one = numpy.ones(3, numpy.float32).tobytes()
+            searches = [request(n, "search", one, index="items", k=1, dim=3) for n in range(10, 30)]
+            s.send_multipart(bundle(*searches, request(30, "list"), [b"\xc1", b"no request"]))
+            found = replies(s, 22)
+            self.assertEqual(sorted(header["id"] for header, _ in found), [0, *range(10, 31)])
+            for header, frames in found:
+                self.assertEqual(header["ok"], header["id"] != 0, header)
+                if 10 <= header["id"] < 30:
+                    self.assertEqual(frames[1], struct.pack("<Q", 1))
+            # The limit on requests under way holds for each of a bundle. Those it holds are answered too.
+            s.send_multipart(bundle(*[request(n, "search", one, index="items", k=1, dim=3) for n in range(100, 200)]))
+            busy = [header for header, _ in replies(s, 100) if not header["ok"]]
+            self.assertEqual({header["error"] for header in busy}, {"busy"})
+            self.assertEqual(len(busy), 36)
+            whole = bundle(*searches)
+            broken = [[whole[0]], [whole[0], whole[1][:-1]], [whole[0], whole[1] + b"x"], [whole[0][:-1], whole[1]], [whole[0], whole[1], b""],
+                      bundle(), [struct.pack("<II", 0, 1025), b""], [struct.pack("<III", 0, 1, 9), b""], [b"\0" * 8, b""], [b"\0", b"\0"],
+                      [struct.pack("<IIII", 0, 1, 1, 2**32 - 1), b"x"]]
+            for frames in broken:
+                s.send_multipart(frames)
+                header, _ = replies(s, 1)[0]
+                self.assertEqual((header["id"], header["error"]), (0, "bad_request"), frames)
+            s.close()
+            context.term()
+            self.works(c)
+
     def test_garbage_on_every_socket_disturbs_nobody(self):
         chance = random.Random(cluster.SEED)
         with cluster.Cluster(workers=1) as c:

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/cursor.h"
+#include "proto/bundle.h"
 #include "proto/client_codec.h"
 #include "proto/client_codec_fields.h"
 
@@ -104,11 +105,36 @@ static void reply(const char *title, const struct client_reply *r)
 
 static void hello_in_bytes(void **state)
 {
-	struct client_request r = {.id = 1, .op = CLIENT_HELLO, .timeout_ms = 10000, .hello = {1, 1}};
-	struct client_reply answer = {.id = 1, .op = CLIENT_HELLO, .hello = {1, "grove-coordinator 0.1.0"}};
+	struct client_request r = {.id = 1, .op = CLIENT_HELLO, .timeout_ms = 10000, .hello = {.version_min = 1, .version_max = 1}};
+	struct client_reply answer = {.id = 1, .op = CLIENT_HELLO, .hello = {.version = 1, .server = "grove-coordinator 0.1.0"}};
 
 	request("hello, request", &r);
 	reply("hello, reply", &answer);
+}
+
+static void bundle_in_bytes(void **state)
+{
+	struct bundle b = {0};
+	struct net_frame frames[2];
+	struct buf out = {0};
+
+	for (uint64_t id = 2; id < 4; id++) {
+		struct client_request r = {.id = id, .op = CLIENT_LIST, .timeout_ms = 10000};
+		struct encoded e = {0};
+		struct report report;
+		assert_int_equal(client_request_encode(&r, &e, &report), STATUS_OK);
+		assert_int_equal(bundle_add(&b, e.frames, e.count), STATUS_OK);
+		encoded_release(&e);
+	}
+	bundle_frames(&b, frames);
+	assert_int_equal(buf_printf(&out, "bundle of two requests, list and list\n"), STATUS_OK);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(buf_printf(&out, "  frame %zu, %zu bytes\n", i, frames[i].size), STATUS_OK);
+		put_hex(&out, &frames[i]);
+	}
+	stands((const char *)out.bytes);
+	buf_release(&out);
+	bundle_release(&b);
 }
 
 static struct index_info shoes(void)
@@ -279,6 +305,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hello_in_bytes),
+		cmocka_unit_test(bundle_in_bytes),
 		cmocka_unit_test(create_in_bytes),
 		cmocka_unit_test(upsert_in_bytes),
 		cmocka_unit_test(search_in_bytes),

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/cursor.h"
 #include "common/net.h"
+#include "proto/bundle.h"
 #include "proto/client_codec.h"
 
 enum behaviour {
@@ -39,6 +40,7 @@ struct server {
 	char endpoint[64];
 	_Atomic int behaviour;
 	_Atomic int stop, requests;
+	_Atomic int bundles, bundled; /* hello tells that bundles are understood; messages in the last one */
 	_Atomic uint32_t last_timeout_ms, last_mode, last_search_k;
 	_Atomic float last_recall;
 	pthread_t thread;
@@ -46,12 +48,15 @@ struct server {
 	_Atomic int bound;
 };
 
+/* The answers to a bundle's messages; the server's thread. NULL: what came was none. */
+static struct bundle *together;
+
 static void send_reply(struct net_socket *socket, const struct net_peer *peer, const struct client_reply *reply)
 {
 	struct encoded e;
 	memset(&e, 0, sizeof(e));
 	assert_int_equal(client_reply_encode(reply, &e), STATUS_OK);
-	enum status ignored = net_send(socket, peer, false, e.frames, e.count);
+	enum status ignored = together ? bundle_add(together, e.frames, e.count) : net_send(socket, peer, false, e.frames, e.count);
 	(void)ignored;
 	encoded_release(&e);
 }
@@ -117,7 +122,7 @@ static void scan_page(struct client_reply *reply, const struct client_request *r
 	reply->scan.next = (struct scan_cursor){.index = 5, .shard = 3, .id = UINT64_MAX - 1};
 }
 
-static void answer(struct net_socket *socket, const struct net_peer *peer, const struct client_request *r, enum behaviour b)
+static void answer(const struct server *s, struct net_socket *socket, const struct net_peer *peer, const struct client_request *r, enum behaviour b)
 {
 	static const uint8_t fine[64], mixed[3] = {ITEM_OK, ITEM_REJECTED, ITEM_UNKNOWN};
 	struct client_reply reply;
@@ -139,6 +144,7 @@ static void answer(struct net_socket *socket, const struct net_peer *peer, const
 	case CLIENT_HELLO:
 		reply.hello.version = CLIENT_PROTOCOL_VERSION;
 		snprintf(reply.hello.server, sizeof(reply.hello.server), "scripted 1");
+		reply.hello.bundles = r->hello.bundles && s->bundles;
 		break;
 	case CLIENT_UPSERT:
 		reply.write.n = r->upsert.items.n - (b == WRONG_COUNT);
@@ -169,16 +175,38 @@ static void serve(struct server *s, struct net_socket *socket, const struct net_
 		s->last_recall = r.search.spec.recall;
 	}
 	if (r.op == CLIENT_HELLO || (b != SILENT && b != GARBAGE && b != LATE)) {
-		answer(socket, &m->peer, &r, b);
-		if (b == TWICE) answer(socket, &m->peer, &r, b);
+		answer(s, socket, &m->peer, &r, b);
+		if (b == TWICE) answer(s, socket, &m->peer, &r, b);
 	} else if (b == GARBAGE) {
 		struct net_frame frames[2] = {{noise, sizeof(noise)}, {noise, 3}};
 		for (size_t n = 1; n <= 2; n++) assert_int_equal(net_send(socket, &m->peer, false, frames, n), STATUS_OK);
 	} else if (b == LATE) {
 		clock_sleep_us(LATE_MS * 1000);
-		answer(socket, &m->peer, &r, ANSWER);
+		answer(s, socket, &m->peer, &r, ANSWER);
 	}
 	buf_release(&scratch);
+}
+
+static void serve_message(struct server *s, struct net_socket *socket, const struct net_message *m)
+{
+	struct bundle_reader bundle;
+	struct bundle answers = {0};
+	struct net_frame frames[2];
+	if (!bundle_is(m->frames, m->count)) {
+		serve(s, socket, m);
+		return;
+	}
+	assert_true(s->bundles);
+	assert_int_equal(bundle_open(m->frames, m->count, &bundle, NULL), STATUS_OK);
+	s->bundled = (int)bundle.left;
+	together = &answers;
+	for (struct net_message one = {.peer = m->peer}; bundle_next(&bundle, one.frames, &one.count);) serve(s, socket, &one);
+	together = NULL;
+	if (answers.count) {
+		bundle_frames(&answers, frames);
+		assert_int_equal(net_send(socket, &m->peer, false, frames, 2), STATUS_OK);
+	}
+	bundle_release(&answers);
 }
 
 static void *server_main(void *context)
@@ -204,12 +232,12 @@ static void *server_main(void *context)
 				net_message_move(&held[held_count++], &m);
 				if (held_count == HOLD) {
 					while (held_count) {
-						serve(s, socket, &held[--held_count]);
+						serve_message(s, socket, &held[--held_count]);
 						net_message_release(&held[held_count]);
 					}
 				}
 			} else {
-				serve(s, socket, &m);
+				serve_message(s, socket, &m);
 			}
 			net_message_release(&m);
 		}
@@ -482,6 +510,68 @@ static void answers_may_come_in_any_order(void **state)
 	server_stop(&s);
 }
 
+static void wait_for_requests(const struct server *s, int n)
+{
+	for (int i = 0; i < 3000 && s->requests < n; i++) clock_sleep_us(1000);
+	assert_int_equal(s->requests, n);
+}
+
+/* A hello is the server's first request. */
+static void requests_of_a_caller_that_still_fetches_answers_leave_together(void **state)
+{
+	struct server s;
+	grove_ticket tickets[6], first;
+	grove_reply *reply;
+	server_start(&s, "tcp://127.0.0.1:*");
+	s.bundles = 1;
+	grove_client *client = connect_to(&s, 5000);
+	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
+	/* Nothing waits to be fetched: each is on its way at once. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(grove_search_submit(client, "x", &args, &tickets[i]), GROVE_OK);
+		wait_for_requests(&s, 2 + i);
+	}
+	assert_int_equal(s.bundled, 1);
+	s.behaviour = SILENT;
+	assert_int_equal(grove_search_submit(client, "x", &args, &tickets[2]), GROVE_OK);
+	wait_for_requests(&s, 4);
+	s.behaviour = ANSWER;
+	clock_sleep_us(200000); /* both answers are there when we look */
+	assert_int_equal(grove_poll(client, 3000, &first), GROVE_OK);
+	/* One answered and not fetched, one at the server: what comes now waits. */
+	assert_int_equal(grove_wait(client, tickets[0], NULL), GROVE_OK);
+	for (int i = 3; i < 6; i++) {
+		args.queries = (uint32_t)i - 2;
+		assert_int_equal(grove_search_submit(client, "x", &args, &tickets[i]), GROVE_OK);
+	}
+	clock_sleep_us(50000);
+	assert_int_equal(s.requests, 4);
+	assert_int_equal(grove_wait(client, tickets[1], NULL), GROVE_OK);
+	for (int i = 3; i < 6; i++) {
+		assert_int_equal(grove_wait(client, tickets[i], &reply), GROVE_OK);
+		assert_int_equal(reply->hits.queries, i - 2);
+		grove_reply_free(&reply);
+	}
+	assert_int_equal(s.bundled, 3);
+	assert_int_equal(s.requests, 7);
+	grove_close(&client);
+	server_stop(&s);
+}
+
+static void a_server_that_knows_no_bundles_is_sent_none(void **state)
+{
+	struct server s; /* it asserts that none comes */
+	grove_ticket tickets[4];
+	server_start(&s, "tcp://127.0.0.1:*");
+	grove_client *client = connect_to(&s, 5000);
+	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
+	for (int i = 0; i < 4; i++) assert_int_equal(grove_search_submit(client, "x", &args, &tickets[i]), GROVE_OK);
+	for (int i = 0; i < 4; i++) assert_int_equal(grove_wait(client, tickets[i], NULL), GROVE_OK);
+	assert_int_equal(s.bundled, 0);
+	grove_close(&client);
+	server_stop(&s);
+}
+
 static void second_answer_to_the_same_request_is_dropped(void **state)
 {
 	struct server s;
@@ -645,6 +735,8 @@ int main(void)
 		cmocka_unit_test(pages_follow_each_other_until_the_end),
 		cmocka_unit_test(answers_that_do_not_fit_the_question_are_refused),
 		cmocka_unit_test(outcomes_are_told_item_by_item_and_the_whole_is_not_ok),
+		cmocka_unit_test(requests_of_a_caller_that_still_fetches_answers_leave_together),
+		cmocka_unit_test(a_server_that_knows_no_bundles_is_sent_none),
 		cmocka_unit_test(answers_may_come_in_any_order),
 		cmocka_unit_test(second_answer_to_the_same_request_is_dropped),
 		cmocka_unit_test(one_past_the_bound_in_flight_is_busy_at_once),

@@ -21,17 +21,19 @@ static inline void put_ids(struct sim *s, const char *index, uint64_t from, uint
 	for (uint32_t i = 0; i < n; i++) assert_int_equal(results[i], ITEM_OK);
 }
 
-/* Send without waiting; each call from the same connection. */
-static inline void send_only(struct sim *s, struct client_request *r)
+static inline void send_from(struct sim *s, uint8_t connection, bool bundled, struct client_request *r)
 {
 	struct encoded e = {0};
-	struct client_address client = {.socket = 0, .peer = {.size = 1, .bytes = {9}}};
+	struct client_address client = {.socket = 0, .bundled = bundled, .peer = {.size = 1, .bytes = {connection}}};
 	sim_reply_forget(s);
 	r->id = s->waiting_for = ++s->next_request;
 	assert_int_equal(client_request_encode(r, &e, NULL), STATUS_OK);
 	core_on_client(s->core, &client, e.frames, e.count, s->now_us);
 	encoded_release(&e);
 }
+
+/* Send without waiting; each call from the same connection. */
+static inline void send_only(struct sim *s, struct client_request *r) { send_from(s, 9, false, r); }
 
 static inline struct client_request a_search(const float *value)
 {

@@ -80,9 +80,25 @@ static enum status out_to_worker(void *arg, const struct net_peer *peer, const s
 	return STATUS_OK;
 }
 
+static enum status out_to_client(void *arg, const struct client_address *client, const struct net_frame *frames, size_t count);
+
+/* Taken as a whole or not at all. */
+static enum status bundle_to_client(struct sim *s, const struct client_address *client, const struct net_frame *frames, size_t count)
+{
+	struct bundle_reader bundle;
+	struct net_frame inside[FRAMES_MAX];
+	size_t n;
+	require(client->bundled && bundle_open(frames, count, &bundle, NULL) == STATUS_OK);
+	s->bundles++;
+	if (s->client_full) return STATUS_BUSY;
+	while (bundle_next(&bundle, inside, &n)) require(out_to_client(s, client, inside, n) == STATUS_OK);
+	return STATUS_OK;
+}
+
 static enum status out_to_client(void *arg, const struct client_address *client, const struct net_frame *frames, size_t count)
 {
 	struct sim *s = arg;
+	if (bundle_is(frames, count)) return bundle_to_client(s, client, frames, count);
 	struct client_reply reply = {0};
 	struct sim_message copy = {0};
 	struct report report = {.status = STATUS_OK};

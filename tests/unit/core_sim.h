@@ -42,6 +42,7 @@ struct sim {
 	bool scans_wrong; /* workers answer scans with nothing and send back to where they were asked from */
 	/* The client: one request at a time. */
 	bool client_full; /* takes short errors, nothing longer */
+	unsigned bundles; /* that it was sent, taken or not */
 	uint64_t next_request, waiting_for;
 	unsigned replies; /* to the request that is waited for; must never pass one */
 	struct client_reply reply;
