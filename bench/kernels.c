@@ -17,9 +17,10 @@
 #include "common/codes.h"
 #include "common/prng.h"
 #include "worker/engine/exact.h"
+#include "worker/engine/sliced.h"
 
 enum { ROUNDS = 21, TURN_US = 2000, LIST = 32, LISTS = 1 << 12, SETS_MAX = 8 };
-enum { L1_BYTES = 16 << 10, L2_BYTES = 256 << 10, FAR_BYTES = 512 << 20 };
+enum { L1_BYTES = 16 << 10, L2_BYTES = 256 << 10, NEAR_BYTES = 8 << 20, FAR_BYTES = 512 << 20 };
 
 enum kernel { L2, L1, DOT, BITS };
 static const char *const kernel_names[] = {"l2", "l1", "dot", "bits"};
@@ -110,6 +111,7 @@ static void measure_scan(const uint8_t *base, enum metric metric, uint32_t dim, 
 {
 	size_t stride = rows_stride(metric, dim);
 	struct rows rows = {.metric = metric, .dim = dim, .n = (uint32_t)(place.bytes / stride), .stride = stride, .base = base};
+	uint8_t *sliced;
 	uint64_t *ids = calloc(rows.n, sizeof(*ids));
 	struct query queries[SCAN_QUERIES];
 	struct search_work works[SCAN_QUERIES] = {{0}};
@@ -117,8 +119,9 @@ static void measure_scan(const uint8_t *base, enum metric metric, uint32_t dim, 
 	struct topk tops[SCAN_QUERIES];
 	double ns[ROUNDS];
 
-	require(ids != NULL);
+	require(ids != NULL && sliced_make(&rows, &sliced) == STATUS_OK);
 	rows.ids = ids;
+	rows.sliced = sliced;
 	for (int round = 0; round < ROUNDS; round++) {
 		uint64_t from = clock_thread_cpu_us(), now = from;
 		double scored = 0;
@@ -136,12 +139,14 @@ static void measure_scan(const uint8_t *base, enum metric metric, uint32_t dim, 
 	printf("%-20s %2zu queries at once %9.3f\n", place.name, nq, ns[ROUNDS / 2]);
 	fflush(stdout);
 	free(ids);
+	free(sliced);
 }
 
 static int scans(void)
 {
 	static const struct { enum metric metric; uint32_t dim; struct place place; } scanned[] = {
-		{METRIC_HAMMING, 64, {"64 bits, L2", L2_BYTES, false, false}}, {METRIC_HAMMING, 64, {"64 bits, 512 MB", FAR_BYTES, false, false}},
+		{METRIC_HAMMING, 64, {"64 bits, L2", L2_BYTES, false, false}}, {METRIC_HAMMING, 64, {"64 bits, 8 MB", NEAR_BYTES, false, false}},
+		{METRIC_HAMMING, 64, {"64 bits, 512 MB", FAR_BYTES, false, false}}, {METRIC_HAMMING, 256, {"256 bits, 8 MB", NEAR_BYTES, false, false}},
 		{METRIC_EUCLIDEAN, 128, {"128 floats, L2", L2_BYTES, false, false}}, {METRIC_EUCLIDEAN, 128, {"128 floats, 512 MB", FAR_BYTES, false, false}}};
 	uint64_t *base = aligned_alloc(2 << 20, FAR_BYTES);
 	struct prng p;
@@ -153,7 +158,7 @@ static int scans(void)
 	for (size_t at = 0; at < sizeof(scanned) / sizeof(scanned[0]); at++) {
 		if (scanned[at].metric == METRIC_EUCLIDEAN)
 			for (size_t i = 0; i < FAR_BYTES / 4; i++) ((float *)(void *)base)[i] = (float)prng_unit(&p);
-		for (size_t nq = 1; nq <= (at % 2 ? 8 : SCAN_QUERIES); nq *= 8)
+		for (size_t nq = 1; nq <= (scanned[at].place.bytes == FAR_BYTES ? 8 : SCAN_QUERIES); nq *= 8)
 			measure_scan((const uint8_t *)base, scanned[at].metric, scanned[at].dim, scanned[at].place, nq, &p);
 	}
 	free(base);

@@ -5,7 +5,10 @@
  * instruction set in whatever order; codes_scalar.c is the definition.
  *
  * One query against n rows: rows 0 .. n-1 where `which` is NULL, else rows which[0 .. n). Right at any alignment, fastest at one of 64.
- * With DIM_MAX dimensions no sum leaves 31 bits. */
+ * With DIM_MAX dimensions no sum leaves 31 bits.
+ *
+ * Sliced bits: rows of bits by bit and not by row, so that one instruction works on that bit of many rows. A block has SLICED_ROWS rows as planes of
+ * SLICED_ROWS / 8 bytes, one plane for each bit, as many as the dimension rounded up to SLICED_STEP: bit r of plane b is bit b of row r. */
 #ifndef COMMON_CODES_H
 #define COMMON_CODES_H
 
@@ -13,6 +16,7 @@
 #include <stdint.h>
 
 enum { CODE_MAX = 127, CODE_ALIGN = 64 };
+enum { SLICED_ROWS = 512, SLICED_STEP = 16, SLICED_DIM_MAX = 256 };
 
 struct code_kernels {
 	const char *name; /* "scalar", "avx2", "avx512", "vnni", "vpopcnt", "neon" */
@@ -24,6 +28,10 @@ struct code_kernels {
 	void (*dot)(const int8_t *query, const uint8_t *base, size_t stride, const uint32_t *which, size_t n, int32_t *ret);
 	/* bits that differ: rows of any bytes, stride a multiple of 8, no alignment */
 	void (*bits)(const uint8_t *query, const uint8_t *base, size_t stride, size_t n, uint32_t *ret);
+	/* The first of n blocks of sliced bits with a row that differs from the query in at most `most` bits, and in ret[SLICED_ROWS / 64] which rows of it
+	 * do, bit r % 64 of word r / 64 for row r; n, and nothing of use in ret, if there is none. query[planes]: 0 or UINT64_MAX as the bit is; most < planes <=
+	 * SLICED_DIM_MAX. Blocks aligned to CODE_ALIGN. */
+	size_t (*near)(const uint64_t *query, const uint8_t *blocks, size_t planes, size_t n, uint32_t most, uint64_t *ret);
 };
 
 /* The kernels of this process: the best that the processor has, or what GROVE_KERNELS names (vec.h); any thread. */

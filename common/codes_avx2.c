@@ -3,6 +3,7 @@
 #include "common/code_kernels.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* AHEAD: gathered rows are fetched this many before their turn; whoever has fetched them already loses next to nothing. */
@@ -194,4 +195,22 @@ static void avx2_bits(const uint8_t *query, const uint8_t *base, size_t stride, 
 		for (size_t i = 0; i < n; i++) ret[i] = bits_of_words(query, base + i * stride, 0, stride);
 }
 
-const struct code_kernels code_kernels_avx2 = {"avx2", avx2_l2, avx2_l1, avx2_dot, avx2_bits};
+/* ---- sliced bits, 256 rows at a time ---- */
+
+enum { WORD_BYTES = WIDTH };
+typedef __m256i word_t;
+
+static inline word_t word_load(const uint8_t *bytes) { return load(bytes); }
+static inline word_t word_repeat(uint64_t a) { return _mm256_set1_epi64x((long long)a); }
+static inline word_t word_and(word_t a, word_t b) { return _mm256_and_si256(a, b); }
+static inline word_t word_or(word_t a, word_t b) { return _mm256_or_si256(a, b); }
+static inline word_t word_xor(word_t a, word_t b) { return _mm256_xor_si256(a, b); }
+static inline word_t word_sum(word_t a, word_t b, word_t c) { return word_xor(a, word_xor(b, c)); }
+static inline word_t word_carry(word_t a, word_t b, word_t c) { return word_or(word_and(b, c), word_and(word_xor(b, c), a)); }
+static inline bool word_full(word_t a) { return _mm256_testc_si256(a, _mm256_set1_epi64x(-1)); }
+static inline void word_store(uint64_t *to, word_t a) { _mm256_storeu_si256((__m256i *)(void *)to, a); }
+
+#define SLICED_NEAR avx2_near
+#include "common/sliced_near.h"
+
+const struct code_kernels code_kernels_avx2 = {"avx2", avx2_l2, avx2_l1, avx2_dot, avx2_bits, avx2_near};

@@ -16,6 +16,7 @@ extern const struct code_kernels code_kernels_avx512_by_simde, code_kernels_vnni
 #include <immintrin.h>
 #define SET(name) code_kernels_##name
 #endif
+#include <stdbool.h>
 #include <string.h>
 
 enum { WIDTH = 64 };
@@ -209,10 +210,28 @@ static void avx512_bits(const uint8_t *query, const uint8_t *base, size_t stride
 		for (size_t i = 0; i < n; i++) ret[i] = bits_of_words(query, base + i * stride, 0, stride);
 }
 
+/* ---- sliced bits, 512 rows at a time: an adder is two instructions, of which the numbers say what comes of each three bits ---- */
+
+enum { WORD_BYTES = WIDTH, OF_THREE_ODD = 0x96, OF_THREE_TWO = 0xe8 };
+typedef __m512i word_t;
+
+static inline word_t word_load(const uint8_t *bytes) { return load(bytes); }
+static inline word_t word_repeat(uint64_t a) { return _mm512_set1_epi64((long long)a); }
+static inline word_t word_and(word_t a, word_t b) { return _mm512_and_si512(a, b); }
+static inline word_t word_or(word_t a, word_t b) { return _mm512_or_si512(a, b); }
+static inline word_t word_xor(word_t a, word_t b) { return _mm512_xor_si512(a, b); }
+static inline word_t word_sum(word_t a, word_t b, word_t c) { return _mm512_ternarylogic_epi64(a, b, c, OF_THREE_ODD); }
+static inline word_t word_carry(word_t a, word_t b, word_t c) { return _mm512_ternarylogic_epi64(a, b, c, OF_THREE_TWO); }
+static inline bool word_full(word_t a) { return _mm512_cmpeq_epi64_mask(a, _mm512_set1_epi64(-1)) == 0xff; }
+static inline void word_store(uint64_t *to, word_t a) { _mm512_storeu_si512(to, a); }
+
+#define SLICED_NEAR avx512_near
+#include "common/sliced_near.h"
+
 #if defined(CODES_VPOPCNT)
-const struct code_kernels SET(vpopcnt) = {"vpopcnt", avx512_l2, avx512_l1, avx512_dot, avx512_bits};
+const struct code_kernels SET(vpopcnt) = {"vpopcnt", avx512_l2, avx512_l1, avx512_dot, avx512_bits, avx512_near};
 #elif defined(CODES_VNNI)
-const struct code_kernels SET(vnni) = {"vnni", avx512_l2, avx512_l1, avx512_dot, avx512_bits};
+const struct code_kernels SET(vnni) = {"vnni", avx512_l2, avx512_l1, avx512_dot, avx512_bits, avx512_near};
 #else
-const struct code_kernels SET(avx512) = {"avx512", avx512_l2, avx512_l1, avx512_dot, avx512_bits};
+const struct code_kernels SET(avx512) = {"avx512", avx512_l2, avx512_l1, avx512_dot, avx512_bits, avx512_near};
 #endif

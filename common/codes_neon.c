@@ -3,6 +3,7 @@
 #include "common/code_kernels.h"
 
 #include <arm_neon.h>
+#include <stdbool.h>
 
 enum { WIDTH = 16 };
 
@@ -101,4 +102,23 @@ static void neon_bits(const uint8_t *query, const uint8_t *base, size_t stride, 
 	for (size_t i = 0; i < n; i++) ret[i] += vaddv_u8(vcnt_u8(veor_u8(last, vld1_u8(base + (i + 1) * stride - 8))));
 }
 
-const struct code_kernels code_kernels_neon = {"neon", neon_l2, neon_l1, neon_dot, neon_bits};
+/* ---- sliced bits, 128 rows at a time ---- */
+
+enum { WORD_BYTES = WIDTH };
+typedef uint64x2_t word_t;
+
+static inline word_t word_load(const uint8_t *bytes) { return vreinterpretq_u64_u8(vld1q_u8(bytes)); }
+static inline word_t word_repeat(uint64_t a) { return vdupq_n_u64(a); }
+static inline word_t word_and(word_t a, word_t b) { return vandq_u64(a, b); }
+static inline word_t word_or(word_t a, word_t b) { return vorrq_u64(a, b); }
+static inline word_t word_xor(word_t a, word_t b) { return veorq_u64(a, b); }
+static inline word_t word_sum(word_t a, word_t b, word_t c) { return word_xor(a, word_xor(b, c)); }
+/* Where b and c differ, a decides; else either. */
+static inline word_t word_carry(word_t a, word_t b, word_t c) { return vbslq_u64(word_xor(b, c), a, c); }
+static inline bool word_full(word_t a) { return vminvq_u32(vreinterpretq_u32_u64(a)) == UINT32_MAX; }
+static inline void word_store(uint64_t *to, word_t a) { vst1q_u64(to, a); }
+
+#define SLICED_NEAR neon_near
+#include "common/sliced_near.h"
+
+const struct code_kernels code_kernels_neon = {"neon", neon_l2, neon_l1, neon_dot, neon_bits, neon_near};

@@ -76,7 +76,10 @@ static struct rows segment_live_rows(const struct snapshot *snap, uint32_t i)
 	const struct live_segment *live = snap->view->segments[i];
 	struct rows rows = segment_rows(live->segment);
 
-	if (atomic_load_explicit(&live->live.dead, memory_order_relaxed)) rows.dead_at = live->live.dead_at;
+	if (atomic_load_explicit(&live->live.dead, memory_order_relaxed)) {
+		rows.dead_at = live->live.dead_at;
+		rows.dead_words = live->live.dead_words;
+	}
 	rows.at = snap->sequence;
 	return rows;
 }

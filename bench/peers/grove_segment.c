@@ -7,6 +7,7 @@
 
 #include "common/io.h"
 #include "worker/engine/ann.h"
+#include "worker/engine/sliced.h"
 
 static struct shard_identity identity(const struct peer_set *set, uint32_t trees)
 {
@@ -49,7 +50,11 @@ struct rows grove_rows(const struct peer_set *set)
 		norm2[r] = vec_norm2(set->metric, base + stride * r, set->dim);
 		ids[r] = r;
 	}
-	return (struct rows){.metric = set->metric, .dim = set->dim, .n = set->n, .stride = stride, .base = base, .norm2 = norm2, .ids = ids};
+	struct rows rows = {.metric = set->metric, .dim = set->dim, .n = set->n, .stride = stride, .base = base, .norm2 = norm2, .ids = ids};
+	uint8_t *sliced;
+	if (sliced_make(&rows, &sliced) != STATUS_OK) peer_die("not enough memory");
+	rows.sliced = sliced;
+	return rows;
 }
 
 struct query grove_query(const struct peer_set *set, const void *query)

@@ -12,6 +12,8 @@
 bool codes_check_rows(const struct code_kernels *set, uint64_t seed);
 /* The same kernels with rows of up to 65,536 bytes, sums at their bounds among them. */
 bool codes_check_long_rows(const struct code_kernels *set, uint64_t seed);
+/* near: up to three blocks of every number of planes, and every distance as the most. */
+bool codes_check_sliced(const struct code_kernels *set, uint64_t seed);
 /* bits: rows of 8 to 1,024 bytes and of 65,536, at any address. */
 bool codes_check_bits(const struct code_kernels *set, uint64_t seed);
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/codes.h"
+#include "common/code_kernels.h"
 #include "common/crc32c.h"
 #include "common/prng.h"
 #include "common/vec_kernels.h"
@@ -35,6 +35,7 @@ int main(void)
 	const struct code_kernels *codes = code_kernels();
 	if (strcmp(codes->name, "neon")) return puts("the kernels over codes that are chosen are not neon"), 1;
 	if (!codes_check_rows(codes, 1) || !codes_check_long_rows(codes, 1) || !codes_check_bits(codes, 1)) return 1;
+	if (!codes_check_sliced(codes, 1) || !codes_check_sliced(&code_kernels_scalar, 1)) return 1;
 	static uint8_t bytes[40000];
 	for (size_t i = 0; i < sizeof(bytes); i++) bytes[i] = (uint8_t)prng_u64(&p);
 	for (size_t n = 0; n < sizeof(bytes); n += 997)

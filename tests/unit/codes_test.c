@@ -68,6 +68,12 @@ static void bits_of_every_length_and_number_are_counted_the_same(void **state)
 	for (size_t i = 0; i < set_count; i++) assert_true(codes_check_bits(sets[i], seed));
 }
 
+static void rows_of_sliced_bits_are_near_where_their_bits_say_so(void **state)
+{
+	assert_true(codes_check_sliced(&code_kernels_scalar, seed));
+	for (size_t i = 0; i < set_count; i++) assert_true(codes_check_sliced(sets[i], seed));
+}
+
 static void plain_sums_are_what_their_names_say(void **state)
 {
 	static _Alignas(CODE_ALIGN) uint8_t query[DIM_MAX], row[DIM_MAX], few[CODE_ALIGN] = {1, 5, 127}, other[CODE_ALIGN] = {4, 3, 0};
@@ -120,6 +126,7 @@ int main(void)
 		cmocka_unit_test(plain_sums_are_what_their_names_say),
 		cmocka_unit_test(rows_of_every_length_and_number_give_the_same_sums),
 		cmocka_unit_test(long_rows_give_the_same_sums_at_their_bounds),
+		cmocka_unit_test(rows_of_sliced_bits_are_near_where_their_bits_say_so),
 		cmocka_unit_test(bits_of_every_length_and_number_are_counted_the_same),
 	};
 

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/engine_fixture.h"
+#include "worker/engine/sliced.h"
 
 enum { K = 9 };
 
@@ -81,6 +82,95 @@ static void the_nearest_live_rows_are_found_with_ties_by_id(void **state)
 		}
 }
 
+/* What a segment adds to rows of bits: the same by bit, and the dead by 64. */
+static void block_slice(struct block *b, bool dead_words)
+{
+	struct dead_word *words = calloc(b->rows.n / 64 + 1, sizeof(*words));
+	uint8_t *sliced;
+
+	assert_int_equal(sliced_make(&b->rows, &sliced), STATUS_OK);
+	b->rows.sliced = sliced;
+	assert_non_null(words);
+	for (uint32_t i = 0; i < b->rows.n; i++) {
+		uint64_t dead = atomic_load(&b->dead[i]);
+		if (dead) atomic_fetch_or(&words[i / 64].rows, (uint64_t)1 << i % 64);
+		if (dead > atomic_load(&words[i / 64].newest)) atomic_store(&words[i / 64].newest, dead);
+	}
+	b->rows.dead_words = dead_words ? words : NULL;
+	if (!dead_words) free(words);
+}
+
+static void block_unslice(struct block *b)
+{
+	free((void *)(uintptr_t)b->rows.sliced);
+	free((void *)(uintptr_t)b->rows.dead_words);
+}
+
+enum dying { NONE_DIES, SOME_DIE, MOST_DIE, DYINGS };
+
+/* n rows of few bits against a few queries, all that is found against all that there is. */
+static void sliced_rows_give_what_rows_give(uint32_t dim, uint32_t n, size_t k, enum dying dying, uint64_t seed)
+{
+	enum { NQ = 3, MOST_K = 600 };
+	static struct hit found[NQ][MOST_K];
+	struct hit *all = calloc((size_t)n + 1, sizeof(*all));
+	struct block b, queries;
+	struct topk tops[NQ];
+	struct search_work works[NQ] = {{0}};
+	struct query q[NQ];
+	struct prng p;
+
+	assert_non_null(all);
+	prng_seed3(&p, seed, dim, n);
+	block_init(&b, METRIC_HAMMING, dim, n);
+	block_init(&queries, METRIC_HAMMING, dim, NQ);
+	fill_clusters(&b, 1 + n / 100, seed, 0);
+	fill_clusters(&queries, 1 + n / 100, seed, 1);
+	for (uint32_t i = 0; i < n; i++) {
+		b.ids[i] = (uint32_t)(i * 2654435761u);
+		if (i % 5 == 4) memcpy(block_row(&b, i), block_row(&b, i - 1), b.rows.stride);
+		if (dying != NONE_DIES && prng_below(&p, 10) < (dying == SOME_DIE ? 1 : 9)) atomic_store(&b.dead[i], 1 + prng_below(&p, 3) % 2);
+	}
+	if (dying == NONE_DIES) b.rows.dead_at = NULL;
+	block_slice(&b, seed % 2);
+	for (uint32_t i = 0; i < NQ; i++) {
+		q[i] = block_query(&queries, i);
+		topk_init(&tops[i], found[i], k);
+	}
+	exact_search(&b.rows, q, NQ, NULL, tops, works);
+	for (uint32_t i = 0; i < NQ; i++) {
+		size_t live = plain_exact(&b, q[i], all);
+		topk_sort(&tops[i]);
+		assert_int_equal(works[i].candidates, live);
+		assert_int_equal(tops[i].count, live < k ? live : k);
+		for (size_t h = 0; h < tops[i].count; h++) assert_int_equal(hit_cmp(&found[i][h], &all[h]), 0);
+	}
+	free(all);
+	block_unslice(&b);
+	block_free(&b);
+	block_free(&queries);
+}
+
+static void sliced_bits_of_every_number_and_length_find_the_same(void **state)
+{
+	static const size_t ks[] = {0, 1, 9, 600};
+
+	for (uint32_t n = 0; n <= 600; n++) sliced_rows_give_what_rows_give(64, n, K, (enum dying)(n % DYINGS), n / 3);
+	for (uint32_t dim = 1; dim <= SLICED_DIM_MAX; dim++)
+		for (size_t i = 0; i < (dim % 64 ? 1 : 4); i++)
+			sliced_rows_give_what_rows_give(dim, 500 + dim, ks[(dim + i) % 4], (enum dying)((dim + i) % DYINGS), dim / 3);
+	for (int dying = NONE_DIES; dying < DYINGS; dying++)
+		for (uint64_t seed = 0; seed < 4; seed++) sliced_rows_give_what_rows_give(64, 40000, K, (enum dying)dying, seed);
+}
+
+static void only_few_bits_are_sliced(void **state)
+{
+	assert_int_equal(sliced_planes(METRIC_HAMMING, 1), SLICED_STEP);
+	assert_int_equal(sliced_planes(METRIC_HAMMING, SLICED_DIM_MAX), SLICED_DIM_MAX);
+	assert_int_equal(sliced_planes(METRIC_HAMMING, SLICED_DIM_MAX + 1), 0);
+	assert_int_equal(sliced_planes(METRIC_EUCLIDEAN, 64), 0);
+}
+
 /* Counts the distances that go by between two questions. */
 struct watch { const struct search_work *works; size_t nq; uint64_t seen, most; long left; };
 
@@ -129,6 +219,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_nearest_live_rows_are_found_with_ties_by_id),
+		cmocka_unit_test(sliced_bits_of_every_number_and_length_find_the_same),
+		cmocka_unit_test(only_few_bits_are_sliced),
 		cmocka_unit_test(a_stop_is_seen_within_a_few_thousand_distances_and_named_for_each_query),
 	};
 

@@ -231,6 +231,32 @@ static void a_row_of_a_segment_dies_once(void **state)
 	livemap_release(&l);
 }
 
+static void dead_rows_of_a_segment_are_the_same_by_word(void **state)
+{
+	enum { COUNT = 1000, SEQUENCES = 50 };
+	struct livemap l;
+	struct rows rows = {.n = COUNT};
+	struct prng p;
+
+	assert_int_equal(livemap_init(&l, COUNT), STATUS_OK);
+	rows.dead_at = l.dead_at;
+	rows.dead_words = l.dead_words;
+	prng_seed(&p, 1);
+	for (uint64_t sequence = 1; sequence <= SEQUENCES; sequence++) {
+		for (int i = 0; i < 10; i++) {
+			uint32_t row = prng_below(&p, COUNT);
+			if (!livemap_dead_at(&l, row)) livemap_kill(&l, row, 1 + prng_below(&p, (uint32_t)sequence)); /* installs bring old deaths late */
+		}
+		for (rows.at = 0; rows.at <= sequence; rows.at++)
+			for (uint32_t word = 0; word < (COUNT + 63) / 64; word++) {
+				uint64_t live = rows_live_word(&rows, word);
+				for (uint32_t r = 0; r < 64; r++)
+					assert_int_equal(live >> r & 1, word * 64 + r < COUNT && rows_live(&rows, word * 64 + r));
+			}
+	}
+	livemap_release(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,6 +266,7 @@ int main(void)
 		cmocka_unit_test(deletions_are_remembered_and_memory_is_counted),
 		cmocka_unit_test(more_rows_than_numbers_are_refused),
 		cmocka_unit_test(a_row_of_a_segment_dies_once),
+		cmocka_unit_test(dead_rows_of_a_segment_are_the_same_by_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

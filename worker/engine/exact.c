@@ -4,24 +4,46 @@
 #include "worker/engine/exact.h"
 
 #include "common/codes.h"
+#include "worker/engine/sliced.h"
 
 enum {
 	BLOCK_BYTES = 192 * 1024, /* of rows: leaves room for a query and the heaps in 512 KiB */
 	PULSE_PAIRS = 2048,       /* distances between two questions to the pulse */
+	SLICED_PAIRS = 8 * PULSE_PAIRS, /* which take as long */
 	BITS_RUN = 512,
 	BITS_GROUP = 32,
+	WORD = 64,
 };
 
+/* Rows that are searched together. Of bits whole words, of sliced bits whole blocks. */
 static uint32_t block_rows(const struct rows *rows)
 {
-	uint32_t n = (uint32_t)(BLOCK_BYTES / rows->stride);
+	size_t n = BLOCK_BYTES / rows->stride, most = rows->sliced ? SLICED_PAIRS : PULSE_PAIRS;
+	size_t unit = rows->sliced ? SLICED_ROWS : rows->metric == METRIC_HAMMING ? WORD : 1;
 
-	return n < 1 ? 1 : n > PULSE_PAIRS ? PULSE_PAIRS : n;
+	n = (n < most ? n : most) / unit * unit;
+	return (uint32_t)(n ? n : unit);
+}
+
+/* The rows of a block that live, for all queries of a batch. */
+struct live { uint32_t count; bool all; uint64_t words[SLICED_PAIRS / WORD]; };
+
+static void live_find(const struct rows *rows, uint32_t first, uint32_t end, struct live *ret)
+{
+	ret->count = end - first;
+	ret->all = !rows->dead_at;
+	if (ret->all || rows->metric != METRIC_HAMMING) return;
+	ret->count = 0;
+	for (uint32_t at = first; at < end; at += WORD) {
+		uint64_t word = rows_live_word(rows, at / WORD);
+		ret->words[(at - first) / WORD] = word;
+		ret->count += (uint32_t)__builtin_popcountll(word);
+	}
 }
 
 /* Some of the rows at distances `apart` that may still be among the nearest: nearly none, once a few thousand have been seen, so most groups are
- * left after one look at all of it, which the compiler takes at once. */
-static void offer_bits(const struct rows *rows, uint32_t first, const uint32_t *apart, uint32_t n, struct topk *top)
+ * left after one look at all of it, which the compiler takes at once. Groups are the rows of half a word of `live`. */
+static void offer_bits(const struct rows *rows, uint32_t first, const uint32_t *apart, uint32_t n, const uint64_t *live, struct topk *top)
 {
 	for (uint32_t at = 0, end; at < n; at = end) {
 		int32_t most = top->count < top->capacity ? INT32_MAX : top->capacity ? (int32_t)top->hits[0].raw : -1, any = 0;
@@ -32,27 +54,25 @@ static void offer_bits(const struct rows *rows, uint32_t first, const uint32_t *
 		}
 		for (uint32_t i = at; i < end; i++) {
 			float raw = (float)apart[i];
-			if (topk_admits(top, raw) && rows_live(rows, first + i)) topk_push(top, (struct hit){.id = rows->ids[first + i], .raw = raw});
+			if (topk_admits(top, raw) && (!live || live[i / WORD] >> i % WORD & 1)) topk_push(top, (struct hit){.id = rows->ids[first + i], .raw = raw});
 		}
 	}
 }
 
 /* Bits: a run of rows at a time, by the kernel that scans them. */
-static void score_bits(const struct rows *rows, uint32_t first, uint32_t end, const struct query *query, struct topk *top,
-	struct search_work *work)
+static void score_bits(const struct rows *rows, uint32_t first, uint32_t end, const struct query *query, const uint64_t *live, struct topk *top)
 {
 	uint32_t apart[BITS_RUN];
 
 	for (; first < end; first += BITS_RUN) {
-		uint32_t n = end - first < BITS_RUN ? end - first : BITS_RUN, live = n;
+		uint32_t n = end - first < BITS_RUN ? end - first : BITS_RUN;
 		code_kernels()->bits(query->row, rows_row(rows, first), rows->stride, n, apart);
-		for (uint32_t i = 0; i < n && rows->dead_at; i++) live -= !rows_live(rows, first + i);
-		work->candidates += live;
-		offer_bits(rows, first, apart, n, top);
+		offer_bits(rows, first, apart, n, live, top);
+		if (live) live += BITS_RUN / WORD;
 	}
 }
 
-static void score_block(const struct rows *rows, uint32_t first, uint32_t end, const struct query *query, struct topk *top,
+static void score_rows(const struct rows *rows, uint32_t first, uint32_t end, const struct query *query, struct topk *top,
 	struct search_work *work)
 {
 	for (uint32_t i = first; i < end; i++) {
@@ -63,14 +83,32 @@ static void score_block(const struct rows *rows, uint32_t first, uint32_t end, c
 	}
 }
 
+static void score_block(const struct rows *rows, uint32_t first, uint32_t end, const struct live *live, const struct query *query, struct topk *top,
+	struct search_work *work)
+{
+	const uint64_t *words = live->all ? NULL : live->words;
+
+	if (rows->metric != METRIC_HAMMING) {
+		score_rows(rows, first, end, query, top, work);
+		return;
+	}
+	work->candidates += live->count;
+	if (rows->sliced)
+		sliced_search(rows, first / SLICED_ROWS, (end + SLICED_ROWS - 1) / SLICED_ROWS, words, query, top);
+	else
+		score_bits(rows, first, end, query, words, top);
+}
+
 void exact_search(const struct rows *rows, const struct query *queries, size_t nq, const struct pulse *pulse,
 	struct topk *tops, struct search_work *works)
 {
 	uint32_t step = block_rows(rows);
+	struct live live;
 	uint64_t pairs = PULSE_PAIRS; /* ask before the first distance */
 
 	for (uint32_t first = 0, end; first < rows->n; first = end) {
 		end = rows->n - first < step ? rows->n : first + step;
+		live_find(rows, first, end, &live);
 		for (size_t q = 0; q < nq; q++) {
 			pairs += end - first;
 			if (pairs >= PULSE_PAIRS) {
@@ -81,10 +119,7 @@ void exact_search(const struct rows *rows, const struct query *queries, size_t n
 					return;
 				}
 			}
-			if (rows->metric == METRIC_HAMMING)
-				score_bits(rows, first, end, &queries[q], &tops[q], &works[q]);
-			else
-				score_block(rows, first, end, &queries[q], &tops[q], &works[q]);
+			score_block(rows, first, end, &live, &queries[q], &tops[q], &works[q]);
 		}
 	}
 }

@@ -1,4 +1,4 @@
-/* rows.c - the one size that everyone must agree on, and rows in another order. */
+/* rows.c - the one size that everyone must agree on, which rows live, and rows in another order. */
 #include "worker/engine/rows.h"
 
 #include <string.h>
@@ -7,6 +7,22 @@ size_t rows_stride(enum metric m, uint32_t dim)
 {
 	size_t align = m == METRIC_HAMMING ? 8 : 64;
 	return (dtype_row_bytes(metric_dtype(m), dim) + align - 1) & ~(align - 1);
+}
+
+uint64_t rows_live_word(const struct rows *r, uint32_t word)
+{
+	uint32_t first = word * 64, count = r->n - first < 64 ? r->n - first : 64;
+	uint64_t all = count < 64 ? ((uint64_t)1 << count) - 1 : UINT64_MAX, dead = all;
+
+	if (!r->dead_at) return all;
+	if (r->dead_words) {
+		const struct dead_word *w = &r->dead_words[word];
+		dead = atomic_load_explicit(&w->rows, memory_order_acquire); /* newest is at least theirs then */
+		if (!dead || atomic_load_explicit(&w->newest, memory_order_relaxed) <= r->at) return all & ~dead;
+	}
+	for (uint64_t left = dead; left; left &= left - 1)
+		if (rows_live(r, first + (uint32_t)__builtin_ctzll(left))) dead &= ~(left & -left);
+	return all & ~dead;
 }
 
 /* ---- another order ---- */

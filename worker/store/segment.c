@@ -10,6 +10,7 @@
 #include "common/check.h"
 #include "common/crc32c.h"
 #include "common/cursor.h"
+#include "worker/engine/sliced.h"
 #include "worker/store/segment_format.h"
 #include "worker/store/store_path.h"
 
@@ -21,6 +22,7 @@ struct segment {
 	size_t size;
 	struct segment_header header;
 	struct segment_info info;
+	uint8_t *sliced; /* of segment_rows(); NULL: none */
 };
 
 static const uint8_t *section(const struct segment *s, enum segment_section which)
@@ -248,6 +250,12 @@ enum status segment_open(struct io *io, const char *dir, const struct shard_iden
 	s->info = (struct segment_info){.number = h->number, .epoch = h->epoch, .seed = h->seed, .first_sequence = h->first_sequence,
 		.last_sequence = h->last_sequence, .file_size = h->file_size, .n = h->n, .trees = h->trees, .modulus = h->modulus,
 		.remainder = h->remainder};
+	struct rows rows = segment_rows(s);
+	status = sliced_make(&rows, &s->sliced);
+	if (status != STATUS_OK) {
+		report_set(report, status, "no memory to open %s", path);
+		goto out;
+	}
 	*ret = s;
 	s = NULL;
 out:
@@ -262,6 +270,7 @@ void segment_close(struct segment **segment)
 
 	if (!s) return;
 	if (s->bytes) s->io->ops->unmap(s->io, s->bytes, s->size);
+	free(s->sliced);
 	free(s);
 	*segment = NULL;
 }
@@ -283,6 +292,7 @@ struct rows segment_rows(const struct segment *s)
 		.base = section(s, SECTION_VECS),
 		.norm2 = h->place[SECTION_NORMS].size ? (const float *)section(s, SECTION_NORMS) : NULL,
 		.ids = (const uint64_t *)section(s, SECTION_IDS),
+		.sliced = s->sliced,
 	};
 }
 

@@ -88,7 +88,7 @@ struct segment_info {
 	uint32_t n, trees, modulus, remainder;
 };
 const struct segment_info *segment_info(const struct segment *s);
-struct rows segment_rows(const struct segment *s); /* dead_at NULL and at 0: the caller knows what is live */
+struct rows segment_rows(const struct segment *s); /* dead_at and dead_words NULL and at 0: the caller knows what is live */
 struct ann_view segment_ann(const struct segment *s);
 uint64_t segment_sequence(const struct segment *s, uint32_t row);
 struct packed segment_by_id(const struct segment *s); /* [n] row numbers in ascending order of id */
