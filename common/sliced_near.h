@@ -17,8 +17,12 @@ static inline __attribute__((always_inline)) word_t sliced_add(word_t *digit, wo
 	return carry;
 }
 
+/* About a block of 64 bits ahead, which is what a processor left to itself has from its third level an eighth to a sixth later. */
+enum { SLICED_AHEAD = 4096 };
+
 static inline __attribute__((always_inline)) word_t sliced_plane(const uint64_t *query, const uint8_t *planes, size_t i)
 {
+	__builtin_prefetch(planes + i * (SLICED_ROWS / 8) + SLICED_AHEAD);
 	return word_xor(word_repeat(query[i]), word_load(planes + i * (SLICED_ROWS / 8)));
 }
 
