@@ -77,7 +77,7 @@ static void neighbours_are_the_nearest_of_all_that_share_a_group(void **state)
 			knn_key *lists = calloc((size_t)ROWS * KNN_K, sizeof(*lists)), *plain = calloc((size_t)3 * KNN_GROUP_MAX, sizeof(*plain));
 			uint8_t *counts = calloc(ROWS, 1);
 			assert_true(lists && plain && counts);
-			assert_int_equal(knn_build(&a.view.codes, f, 3, runner_inline(), NULL, NULL, lists, counts), STATUS_OK);
+			assert_int_equal(knn_build(&a.view.codes, f, 3, 0, runner_inline(), NULL, NULL, lists, counts), STATUS_OK);
 			for (uint32_t row = 0; row < ROWS; row += 37) {
 				size_t n = 0, unique = 0;
 				for (uint32_t t = 0; t < 3; t++) {
@@ -100,6 +100,66 @@ static void neighbours_are_the_nearest_of_all_that_share_a_group(void **state)
 			free(counts);
 			ann_block_free(&a);
 		}
+}
+
+struct found { knn_key *lists; uint8_t *counts; _Atomic uint64_t progress; };
+
+static struct found found_by(const struct ann_view *v, uint32_t trees, uint32_t settled)
+{
+	struct found f = {.lists = calloc((size_t)ROWS * KNN_K, sizeof(*f.lists)), .counts = calloc(ROWS, 1)};
+	struct runner runner = {run_threads, 3};
+
+	assert_true(f.lists && f.counts);
+	assert_int_equal(knn_build(&v->codes, &v->forest, trees, settled, &runner, &f.progress, NULL, f.lists, f.counts), STATUS_OK);
+	return f;
+}
+
+static void found_free(struct found *f)
+{
+	free(f->lists);
+	free(f->counts);
+}
+
+/* Neighbours among the nearest of `after` that `before` does not know. */
+static uint64_t new_to(const struct found *before, const struct found *after)
+{
+	uint64_t fresh = 0;
+
+	for (size_t r = 0; r < ROWS; r++)
+		for (uint32_t i = 0; i < after->counts[r] && i < KNN_NEAREST; i++) {
+			bool known = false;
+			for (uint32_t j = 0; j < before->counts[r]; j++) known |= before->lists[r * KNN_K + j] == after->lists[r * KNN_K + i];
+			fresh += !known;
+		}
+	return fresh;
+}
+
+static void the_first_tree_that_brings_little_is_the_last(void **state)
+{
+	enum { TREES = 12 };
+	struct block b = clusters_of(METRIC_EUCLIDEAN, ROWS, 0);
+	struct ann_block a;
+	uint32_t last = 1;
+
+	ann_block_init(&a, &b, TREES, 1, runner_inline());
+	for (uint32_t settled = 8; settled <= 200; settled *= 5) {
+		struct found before = found_by(&a.view, last, 0), stopped = found_by(&a.view, TREES, settled);
+		for (;; last++) { /* `before` is of `last` trees, and none of them was the last for a lower share */
+			struct found after = found_by(&a.view, last + 1, 0);
+			uint64_t fresh = new_to(&before, &after);
+			found_free(&before);
+			before = after;
+			if (fresh * settled < (uint64_t)ROWS * KNN_NEAREST || last + 1 == TREES) break;
+		}
+		assert_memory_equal(stopped.counts, before.counts, ROWS);
+		for (size_t r = 0; r < ROWS; r++)
+			assert_memory_equal(stopped.lists + r * KNN_K, before.lists + r * KNN_K, before.counts[r] * sizeof(*before.lists));
+		assert_int_equal(stopped.progress, (uint64_t)ROWS * TREES);
+		found_free(&before);
+		found_free(&stopped);
+	}
+	assert_true(last > 2 && last + 1 < TREES);
+	ann_block_free(&a);
 }
 
 /* ---- the build ---- */
@@ -528,6 +588,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(neighbours_are_the_nearest_of_all_that_share_a_group),
+		cmocka_unit_test(the_first_tree_that_brings_little_is_the_last),
 		cmocka_unit_test(a_forest_of_one_tree_keeps_one_and_has_a_good_graph),
 		cmocka_unit_test(degrees_are_bounded_and_no_edge_leads_home_or_twice),
 		cmocka_unit_test(few_rows_and_bits_have_no_graph_and_are_searched_exactly),

@@ -34,7 +34,7 @@ static inline uint32_t graph_edge(const struct graph_view *g, uint32_t edge) { r
 /* Whether a segment of n rows of this metric has a graph: fewer rows are scanned, and so are the bits of hamming. Codes it has but for hamming. */
 static inline bool graph_wanted(enum metric m, uint32_t n) { return m != METRIC_HAMMING && n >= GRAPH_ROWS_MIN; }
 
-/* How many trees to grow, and of those to compare rows in, where a forest of `trees` is wanted. */
+/* How many trees to grow, and of those at most to compare rows in, where a forest of `trees` is wanted. */
 uint32_t graph_trees(enum metric m, uint32_t trees);
 
 /* How much nearer than the row itself a kept neighbour must be to hide a candidate, in units of 1/16 of the distance that quant_apart() gives: a

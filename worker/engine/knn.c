@@ -25,6 +25,7 @@ struct knn {
 	uint8_t *counts;
 	struct group *groups; /* of the tree at hand */
 	uint32_t group_count, group_room, tree;
+	_Atomic uint64_t fresh; /* neighbours among the nearest KNN_NEAREST of their rows that no tree before found */
 	_Atomic bool cancelled, no_memory;
 };
 
@@ -162,11 +163,11 @@ static void compare_tile(const struct knn *k, struct work *w, const uint32_t *ro
 	}
 }
 
-/* The nearest of the list and the reservoir, each neighbour once. */
-static void merge_row(struct knn *k, uint32_t row, knn_key *waiting, uint32_t n)
+/* The nearest of the list and the reservoir, each neighbour once. Returns how many of the KNN_NEAREST are new. */
+static uint32_t merge_row(struct knn *k, uint32_t row, knn_key *waiting, uint32_t n)
 {
 	knn_key *list = k->lists + (size_t)row * KNN_K, merged[KNN_K];
-	uint32_t have = k->counts[row], a = 0, b = 0, count = 0;
+	uint32_t have = k->counts[row], a = 0, b = 0, count = 0, fresh = 0;
 
 	if (n > KNN_K) {
 		(void)select_least(waiting, n, KNN_K);
@@ -175,12 +176,14 @@ static void merge_row(struct knn *k, uint32_t row, knn_key *waiting, uint32_t n)
 	knn_sort(waiting, n);
 	while (count < KNN_K && (a < have || b < n)) {
 		knn_key x = a < have ? list[a] : UINT64_MAX, y = b < n ? waiting[b] : UINT64_MAX;
+		fresh += count < KNN_NEAREST && y < x;
 		merged[count++] = x < y ? x : y;
 		a += x <= y;
 		b += y <= x;
 	}
 	memcpy(list, merged, count * sizeof(*list));
 	k->counts[row] = (uint8_t)count;
+	return fresh;
 }
 
 static bool work_init(struct work *w, uint32_t stride)
@@ -224,7 +227,7 @@ static int by_number(const void *a, const void *b)
 static void compare_group(struct knn *k, struct work *w, struct group g, uint32_t number)
 {
 	size_t stride = k->codes->stride;
-	uint32_t *rows = w->rows;
+	uint32_t *rows = w->rows, fresh = 0;
 
 	for (uint32_t i = 0; i < g.count; i++) rows[i] = forest_row(k->forest, k->tree, g.first + i);
 	qsort(rows, g.count, sizeof(*rows), by_number);
@@ -245,8 +248,9 @@ static void compare_group(struct knn *k, struct work *w, struct group g, uint32_
 	for (uint32_t i = 0; i < g.count; i++) {
 		if (i + PREFETCH_AHEAD < g.count && w->waiting[i + PREFETCH_AHEAD]) prefetch_list(k, rows[i + PREFETCH_AHEAD]);
 		if (w->waiting[i] == 0) continue;
-		merge_row(k, rows[i], w->reservoirs + (size_t)i * RESERVOIR, w->waiting[i]);
+		fresh += merge_row(k, rows[i], w->reservoirs + (size_t)i * RESERVOIR, w->waiting[i]);
 	}
+	atomic_fetch_add_explicit(&k->fresh, fresh, memory_order_relaxed);
 	if (k->progress) atomic_fetch_add_explicit(k->progress, g.count, memory_order_relaxed);
 }
 
@@ -312,7 +316,7 @@ static void homes_piece(void *arg, size_t number)
 		for (uint32_t t = 0; t < KNN_TREES_MAX; t++) k->homes[(size_t)r * KNN_TREES_MAX + t] = ~r;
 }
 
-enum status knn_build(const struct codes *codes, const struct forest_view *f, uint32_t trees, struct runner *runner,
+enum status knn_build(const struct codes *codes, const struct forest_view *f, uint32_t trees, uint32_t settled, struct runner *runner,
 	_Atomic uint64_t *progress, const struct pulse *pulse, knn_key *lists, uint8_t *counts)
 {
 	struct knn k = {.codes = codes, .forest = f, .pulse = pulse, .progress = progress, .lists = lists, .counts = counts};
@@ -325,11 +329,15 @@ enum status knn_build(const struct codes *codes, const struct forest_view *f, ui
 	runner->run(runner, ((size_t)f->n + PIECE_ROWS - 1) / PIECE_ROWS, homes_piece, &k);
 	for (k.tree = 0; k.tree < trees && status == STATUS_OK; k.tree++) {
 		k.group_count = 0;
+		atomic_store(&k.fresh, 0);
 		status = find_groups(&k, f->roots[k.tree], extent(f, f->roots[k.tree]));
 		if (status != STATUS_OK) break;
 		runner->run(runner, (k.group_count + PIECE_GROUPS - 1) / PIECE_GROUPS, groups_piece, &k);
 		if (atomic_load(&k.no_memory)) status = STATUS_NO_MEMORY;
 		if (atomic_load(&k.cancelled)) status = STATUS_CANCELLED;
+		if (status != STATUS_OK || atomic_load(&k.fresh) * settled >= (uint64_t)f->n * KNN_NEAREST || settled == 0) continue;
+		if (progress) atomic_fetch_add_explicit(progress, (uint64_t)f->n * (trees - k.tree - 1), memory_order_relaxed);
+		break;
 	}
 	free(k.groups);
 	free(k.homes);
