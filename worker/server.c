@@ -195,11 +195,11 @@ static void take_answers(struct server *s)
 	dispatch_answered(&s->dispatch, links_queue(&s->links, replies_take(s->parts.replies)));
 }
 
-/* How long to search before answers leave: the more searches wait, the longer, since answers that leave together cost less. About half of those that
- * wait, so that who asked hears of the first while the last are still to come. */
+/* How long to search before answers leave: the more searches wait, the longer, since answers that leave together cost less; but never all of many, so
+ * that who asked hears of the first, and sends more, while the last are still to come. */
 static uint64_t help_us(size_t waiting)
 {
-	enum { EACH_US = 20 };
+	enum { EACH_US = 40 };
 	uint64_t us = waiting * EACH_US;
 
 	return us < HELP_US ? HELP_US : us > HELP_MAX_US ? HELP_MAX_US : us;
