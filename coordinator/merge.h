@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "proto/message.h"
 
-/* One worker's answer; all memory is the list's own. */
+/* One worker's answer; all memory is the list's own, that of the arrays up to the payloads one piece. */
 struct merge_list {
 	uint32_t shard_count;
 	uint32_t *numbers; /* [shard_count] which shards of the index, in the order of the answers */

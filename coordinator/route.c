@@ -28,16 +28,14 @@ enum status route_shard(const struct map_index *index, uint32_t number, const st
 enum status route_all(const struct map_index *index, const struct membership *members, struct route *ret)
 {
 	uint32_t shards = index->spec.shards;
+	size_t slots = members->count + 1;
 	struct route r = {0};
-	uint32_t *group_of = NULL; /* each shard's member's position, or UINT32_MAX */
-	uint32_t *sizes = NULL;
-	enum status status = STATUS_NO_MEMORY;
-	r.numbers = calloc(shards, sizeof(*r.numbers));
-	r.missing = calloc(shards, sizeof(*r.missing));
-	group_of = calloc(shards, sizeof(*group_of));
-	sizes = calloc(members->count + 1, sizeof(*sizes));
-	r.groups = calloc(members->count + 1, sizeof(*r.groups));
-	if (!r.numbers || !r.missing || !group_of || !sizes || !r.groups) goto out;
+	/* One piece of memory: this is done for every search. group_of: each shard's member's position, or UINT32_MAX; sizes: of each member's group. */
+	r.groups = calloc(1, slots * (sizeof(*r.groups) + sizeof(uint32_t)) + shards * (sizeof(*r.missing) + 2 * sizeof(uint32_t)));
+	if (!r.groups) return STATUS_NO_MEMORY;
+	r.missing = (struct route_missing *)(r.groups + slots);
+	r.numbers = (uint32_t *)(r.missing + shards);
+	uint32_t *group_of = r.numbers + shards, *sizes = group_of + shards;
 	for (uint32_t i = 0; i < shards; i++) {
 		struct member *member;
 		enum status where = route_shard(index, i, members, &member, NULL);
@@ -62,20 +60,12 @@ enum status route_all(const struct map_index *index, const struct membership *me
 		g->numbers[g->count++] = i;
 	}
 	*ret = r;
-	memset(&r, 0, sizeof(r));
-	status = STATUS_OK;
-out:
-	route_release(&r);
-	free(group_of);
-	free(sizes);
-	return status;
+	return STATUS_OK;
 }
 
 void route_release(struct route *r)
 {
-	free(r->groups);
-	free(r->missing);
-	free(r->numbers);
+	free(r->groups); /* and the rest with it */
 	memset(r, 0, sizeof(*r));
 }
 
