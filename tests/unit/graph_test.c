@@ -324,14 +324,16 @@ static int by_score(const void *a, const void *b)
 	return x->score != y->score ? (x->score < y->score ? -1 : 1) : x->row < y->row ? -1 : x->row > y->row;
 }
 
-/* graph_search() without its pool, its prefetches and its batches, to the list of rows that it would score exactly. */
+/* graph_search() without its pool and its prefetches, to the list of rows that it would score exactly. A row is chosen in one step, its neighbours are
+ * gathered in the next and scored in the one after. */
 static size_t plain_search(const struct graph_space *s, const struct query *query, uint32_t ef, struct seen *seen, uint64_t *ret_scored)
 {
 	uint8_t *code = aligned_alloc(CODE_ALIGN, s->codes.stride), *met = calloc(s->rows.n, 1);
 	struct forest_scratch *scratch = NULL;
-	uint32_t count, todo[64 * 64 + 3 * 256], n = 0, doors = s->rows.metric == METRIC_DOT ? 16 + ef / 4 : 1 + ef / 96;
+	uint32_t todo[64 * 64 + 3 * 256], next[3 * 256], chosen[3], chosen_before[3], n = 0, next_count, now, before = 0;
+	uint32_t count, doors = s->rows.metric == METRIC_DOT ? 16 + ef / 4 : 1 + ef / 96;
 	struct forest_leaf leaves[64];
-	size_t have = 0, expanded;
+	size_t have = 0;
 
 	assert_true(doors <= 64 && code && met && forest_scratch_new(&scratch) == STATUS_OK);
 	quant_encode_query(&s->forest.quant, s->rows.metric, s->rows.dim, query, code);
@@ -341,25 +343,30 @@ static size_t plain_search(const struct graph_space *s, const struct query *quer
 			met[leaves[l].first + i] = 1;
 			todo[n++] = leaves[l].first + i;
 		}
-	do {
+	for (;;) {
+		next_count = now = 0;
+		for (size_t i = 0; i < have && i < ef && now < 3; i++) {
+			if (seen[i].expanded) continue;
+			seen[i].expanded = true;
+			chosen[now++] = seen[i].row;
+		}
+		if (now + before + n == 0) break;
+		for (uint32_t i = 0; i < before; i++)
+			for (uint32_t e = s->graph.first[chosen_before[i]]; e < s->graph.first[chosen_before[i] + 1]; e++) {
+				if (met[graph_edge(&s->graph, e)]) continue;
+				met[graph_edge(&s->graph, e)] = 1;
+				next[next_count++] = graph_edge(&s->graph, e);
+			}
 		for (uint32_t i = 0; i < n; i++) {
 			seen[have] = (struct seen){0, todo[i], false};
 			quant_score(&s->codes, code, &todo[i], 1, &seen[have++].score);
 		}
 		qsort(seen, have, sizeof(*seen), by_score);
-		n = 0;
-		expanded = 0;
-		for (size_t i = 0; i < have && i < ef && expanded < 3; i++) {
-			if (seen[i].expanded) continue;
-			seen[i].expanded = true;
-			expanded++;
-			for (uint32_t e = s->graph.first[seen[i].row]; e < s->graph.first[seen[i].row + 1]; e++) {
-				if (met[graph_edge(&s->graph, e)]) continue;
-				met[graph_edge(&s->graph, e)] = 1;
-				todo[n++] = graph_edge(&s->graph, e);
-			}
-		}
-	} while (expanded > 0);
+		memcpy(chosen_before, chosen, now * sizeof(*chosen));
+		memcpy(todo, next, next_count * sizeof(*next));
+		before = now;
+		n = next_count;
+	}
 	*ret_scored = have;
 	forest_scratch_free(&scratch);
 	free(code);

@@ -1,6 +1,7 @@
-/* graph_search.c - a pool of the nearest rows so far, ascending, of which the first `ef` are expanded. A step expands the nearest few that were not yet
- * expanded: their neighbours that were never met are gathered first, asked from memory all at once, and scored in one call; on its own each would
- * wait for memory. Whether a row was met, and whether it is near enough for the pool, are coin flips to a processor: they are counted with, not
+/* graph_search.c - a pool of the nearest rows so far, ascending, of which the first `ef` are expanded, the nearest few at a time. Memory is asked one
+ * step before it is needed: while the rows of one step are scored, the neighbours of rows chosen the step before are gathered and their codes asked
+ * for, and the lists of the next are asked for. So a row is chosen before the two steps under way have entered the pool: a few rows more are
+ * scored, and more is found for them. Whether a row was met, and whether it is near enough for the pool, are coin flips to a processor: they are counted with, not
  * branched on.
  *
  * The order of expansion does not depend on ef: a larger one only goes on for longer. */
@@ -11,7 +12,7 @@
 #include "worker/engine/graph.h"
 
 enum {
-	EXPAND = 3,          /* rows expanded in a step */
+	EXPAND = 3,          /* rows chosen in a step */
 	RERANK_LEAST = 40,   /* rows scored exactly; or RERANK_TIMES x k, but no more than k + ef; or ef / RERANK_EF, if that is more: */
 	RERANK_TIMES = 4,
 	RERANK_EF = 6,       /* codes misjudge a few in a thousand by more than forty places, which those who look longer want to find */
@@ -45,7 +46,7 @@ struct graph_scratch {
 	size_t pool_room;
 	uint8_t *query;    /* coded */
 	size_t query_room;
-	uint32_t *fresh, *scores; /* [fresh_room] rows of a step, and room for one more */
+	uint32_t *fresh, *next, *scores; /* [fresh_room] rows of a step, and of the step after it; room for one more */
 	size_t fresh_room;
 };
 
@@ -72,6 +73,7 @@ void graph_scratch_free(struct graph_scratch **scratch)
 	free(s->pool);
 	free(s->query);
 	free(s->fresh);
+	free(s->next);
 	free(s->scores);
 	free(s);
 	*scratch = NULL;
@@ -111,9 +113,11 @@ static enum status prepare(struct graph_scratch *s, const struct graph_space *sp
 	if (fresh > s->fresh_room) {
 		uint32_t *rows = realloc(s->fresh, fresh * sizeof(*rows));
 		if (rows) s->fresh = rows;
+		uint32_t *next = realloc(s->next, fresh * sizeof(*next));
+		if (next) s->next = next;
 		uint32_t *scores = realloc(s->scores, fresh * sizeof(*scores));
 		if (scores) s->scores = scores;
-		if (!rows || !scores) return STATUS_NO_MEMORY;
+		if (!rows || !next || !scores) return STATUS_NO_MEMORY;
 		s->fresh_room = fresh;
 	}
 	return STATUS_OK;
@@ -159,16 +163,6 @@ static void pool_insert(struct pool *p, entry e)
 	p->next = low < p->next ? low : p->next;
 }
 
-/* The neighbours of the next few rows to expand, as far as that can be told, are asked for. */
-static void prefetch_lists(const struct graph_view *g, const struct pool *p)
-{
-	for (size_t i = p->next, n = 0; i < p->count && n < EXPAND; i++) {
-		if (p->entries[i] & 1) continue;
-		__builtin_prefetch(g->to.bytes + (size_t)g->first[entry_row(p->entries[i])] * g->to.width);
-		n++;
-	}
-}
-
 /* Score the n rows in s->fresh and let them enter. */
 static void score_fresh(const struct graph_space *space, struct graph_scratch *s, struct pool *p, size_t n)
 {
@@ -185,7 +179,6 @@ static void score_fresh(const struct graph_space *space, struct graph_scratch *s
 	}
 	for (size_t i = 0; i < near; i++) __builtin_prefetch(space->graph.first + fresh[i]);
 	for (size_t i = 0; i < near; i++) pool_insert(p, entry_of(scores[i], fresh[i]));
-	prefetch_lists(&space->graph, p);
 }
 
 /* always_inline: gcc 12 drops calls to functions that only prefetch. */
@@ -214,47 +207,66 @@ static void instead(const struct graph_absence *a, const struct graph_view **g, 
 	*row = low;
 }
 
-/* Gather what a row's neighbours add, at most `room` rows. */
+/* Gather what a row's neighbours add to the n rows of s->next, at most `room` rows. */
 static size_t gather(const struct graph_space *space, const struct graph_absence *absence, struct graph_scratch *s, uint32_t row, size_t n,
 	uint64_t room)
 {
 	const struct graph_view *g = &space->graph;
 	struct met met = s->met;
-	uint32_t *fresh = s->fresh;
+	uint32_t *next = s->next;
 	size_t begin = n;
 
 	if (absence) instead(absence, &g, &row);
 	struct packed to = g->to;
 	for (uint32_t i = g->first[row], end = g->first[row + 1]; i < end && n < room; i++) {
-		fresh[n] = (uint32_t)packed_at(&to, i);
-		n += first_meeting(&met, fresh[n]);
+		next[n] = (uint32_t)packed_at(&to, i);
+		n += first_meeting(&met, next[n]);
 	}
 	s->met = met;
-	for (size_t i = begin; i < n; i++) prefetch_code(&space->codes, fresh[i]);
+	for (size_t i = begin; i < n; i++) prefetch_code(&space->codes, next[i]);
 	return n;
 }
 
-/* Expand until the pool's first ef are, or the budget is spent. False: stopped by the pulse. */
-static bool wander(const struct graph_space *space, const struct graph_absence *absence, struct graph_scratch *s, struct pool *p,
-	uint64_t budget, const struct pulse *pulse, uint64_t *scored)
+/* The nearest of the pool's first ef that were not yet expanded, at most EXPAND; their lists are asked for. */
+static unsigned choose(const struct graph_view *g, struct pool *p, uint32_t *ret_rows)
 {
-	for (unsigned step = 0; *scored < budget; step++) {
-		size_t n = 0;
-		unsigned expanded = 0;
-		size_t end = p->count < p->ef ? p->count : p->ef;
-		for (; p->next < end && expanded < EXPAND; p->next++) {
-			entry *e = &p->entries[p->next];
-			if (*e & 1) continue;
-			*e |= 1;
-			expanded++;
-			n = gather(space, absence, s, entry_row(*e), n, budget - *scored);
-		}
-		if (!expanded) return true;
-		score_fresh(space, s, p, n);
-		*scored += n;
+	size_t end = p->count < p->ef ? p->count : p->ef;
+	unsigned n = 0;
+
+	for (; p->next < end && n < EXPAND; p->next++) {
+		entry *e = &p->entries[p->next];
+		if (*e & 1) continue;
+		*e |= 1;
+		ret_rows[n] = entry_row(*e);
+		const uint8_t *list = g->to.bytes + (size_t)g->first[ret_rows[n++]] * g->to.width;
+		__builtin_prefetch(list);
+		__builtin_prefetch(list + 64);
+	}
+	return n;
+}
+
+/* From the `fresh` rows in s->fresh, expand until the pool's first ef are, or the budget is spent. False: stopped by the pulse. */
+static bool wander(const struct graph_space *space, const struct graph_absence *absence, struct graph_scratch *s, struct pool *p,
+	size_t fresh, uint64_t budget, const struct pulse *pulse, uint64_t *scored)
+{
+	uint32_t chosen[2][EXPAND];
+	unsigned count[2] = {0, 0};
+
+	for (unsigned step = 0;; step++) {
+		unsigned now = step % 2, before = 1 - now;
+		size_t next = 0;
+		uint64_t spent = *scored + fresh, room = spent < budget ? budget - spent : 0;
+		count[now] = room ? choose(&space->graph, p, chosen[now]) : 0;
+		if (count[0] + count[1] + fresh == 0) return true;
+		for (unsigned i = 0; i < count[before]; i++) next = gather(space, absence, s, chosen[before][i], next, room);
+		score_fresh(space, s, p, fresh);
+		*scored += fresh;
+		fresh = next;
+		uint32_t *rows = s->fresh;
+		s->fresh = s->next;
+		s->next = rows;
 		if (step % PULSE_STEPS == PULSE_STEPS - 1 && pulse_stop(pulse)) return false;
 	}
-	return true;
 }
 
 /* ---- the answer ---- */
@@ -315,7 +327,7 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 	uint32_t doors = door_count(space->rows.metric, ef), count;
 	struct forest_leaf leaves[DOORS_DOT_MOST];
 	if (keep < ef) keep = ef;
-	uint64_t scored, budget = effort->budget ? effort->budget : UINT64_MAX;
+	uint64_t scored = 0, budget = effort->budget ? effort->budget : UINT64_MAX;
 
 	if (space->graph.n == 0 || (effort->budget && effort->budget >= space->rows.n)) {
 		exact_search(&space->rows, query, 1, pulse, top, work);
@@ -335,9 +347,7 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 	for (uint32_t l = 0; l < count && n < budget; l++)
 		for (uint32_t i = 0; i < leaves[l].count; i++)
 			if (first_meeting(&s->met, leaves[l].first + i)) s->fresh[n++] = leaves[l].first + i;
-	score_fresh(space, s, &pool, n);
-	scored = n;
-	if (!wander(space, absence, s, &pool, budget, pulse, &scored)) work->truncated = true;
+	if (!wander(space, absence, s, &pool, n, budget, pulse, &scored)) work->truncated = true;
 	forget(&s->met);
 	if (!rerank(space, query, s, &pool, wanted, pulse, top)) work->truncated = true;
 	work->candidates += scored;
