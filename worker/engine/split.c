@@ -22,6 +22,7 @@ enum {
 	BIT_TRIES = 16,
 	BALANCE_PLANE = 10, /* the smaller side has at least a tenth */
 	BALANCE_BIT = 32,   /* a rare bit still says more than halves do */
+	LANES = 16,
 	PROJECT_ROWS = 64,  /* projected in one call, the next as many being asked from memory */
 };
 _Static_assert(SAMPLE_ROWS * CODE_MAX <= UINT16_MAX, "sums of a sample are of 16 bits");
@@ -102,6 +103,27 @@ void split_scratch_free(struct split_scratch **scratch)
 	*scratch = NULL;
 }
 
+static void add(uint16_t *restrict sum, const uint8_t *restrict code, size_t n)
+{
+	for (size_t i = 0; i < n; i++) sum[i] = (uint16_t)(sum[i] + code[i]);
+}
+
+static void subtract(uint16_t *restrict sum, const uint8_t *restrict code, size_t n)
+{
+	for (size_t i = 0; i < n; i++) sum[i] = (uint16_t)(sum[i] - code[i]);
+}
+
+/* The sums follow: few rows move in a round but the first. */
+static void move(const struct split_space *space, struct split_scratch *s, uint32_t i, enum side side)
+{
+	const uint8_t *code = s->codes + i * space->codes.stride;
+
+	if (s->sides[i] == side) return;
+	if (s->sides[i] != NEITHER) subtract(s->sums[s->sides[i]], code, space->codes.stride);
+	add(s->sums[side], code, space->codes.stride);
+	s->sides[i] = side;
+}
+
 /* False if all sampled rows are the same. Else two that differ stand on different sides, and the others on neither. */
 static bool sample_take(const struct split_space *space, const uint32_t *order, uint32_t count, struct prng *chance, struct split_scratch *s)
 {
@@ -120,8 +142,9 @@ static bool sample_take(const struct split_space *space, const uint32_t *order, 
 	other = 1 + prng_below(chance, SAMPLE_ROWS - 1);
 	for (uint32_t tries = 1; tries < SAMPLE_ROWS; tries++, other = other % (SAMPLE_ROWS - 1) + 1) {
 		if (s->extra[other] == s->extra[0] && memcmp(s->codes + other * stride, s->codes, stride) == 0) continue;
-		s->sides[0] = LEFT;
-		s->sides[other] = RIGHT;
+		memset(s->sums[0], 0, 2 * stride * sizeof(uint16_t));
+		move(space, s, 0, LEFT);
+		move(space, s, other, RIGHT);
 		return true;
 	}
 	return false;
@@ -129,17 +152,32 @@ static bool sample_take(const struct split_space *space, const uint32_t *order, 
 
 /* ---- planes ---- */
 
-static void add(uint16_t *restrict sum, const uint8_t *restrict code, size_t n)
+/* n is a multiple of LANES, which the compiler takes at once; so it is in the loops below. Returns the greatest magnitude. */
+static float means_apart(const uint16_t *restrict left, float left_part, const uint16_t *restrict right, float right_part, float *restrict apart, size_t n)
 {
-	for (size_t i = 0; i < n; i++) sum[i] = (uint16_t)(sum[i] + code[i]);
+	float most[LANES] = {0}, greatest = 0;
+
+	for (size_t i = 0; i < n; i += LANES)
+		for (size_t j = 0; j < LANES; j++) {
+			float between = (float)right[i + j] * right_part - (float)left[i + j] * left_part, magnitude = fabsf(between);
+			apart[i + j] = between;
+			most[j] = magnitude > most[j] ? magnitude : most[j];
+		}
+	for (size_t j = 0; j < LANES; j++) greatest = most[j] > greatest ? most[j] : greatest;
+	return greatest;
 }
 
-static float greatest_magnitude(const float *v, size_t n)
+/* To the nearest whole numbers, halves away from 0. */
+static void round_all(const float *restrict v, float scale, int8_t *restrict ret, size_t n)
 {
-	float most = 0;
-
-	for (size_t i = 0; i < n; i++) most = fabsf(v[i]) > most ? fabsf(v[i]) : most;
-	return most;
+	for (size_t i = 0; i < n; i += LANES) {
+		int32_t whole[LANES];
+		for (size_t j = 0; j < LANES; j++) {
+			float scaled = v[i + j] * scale;
+			whole[j] = (int32_t)(scaled + copysignf(0.5f, scaled));
+		}
+		for (size_t j = 0; j < LANES; j++) ret[i + j] = (int8_t)whole[j];
+	}
 }
 
 /* From the mean of the left side to that of the right one, which both have rows. False if the means are the same. */
@@ -149,23 +187,18 @@ static bool set_direction(const struct split_space *space, struct split_scratch 
 	float part[2], extras[2] = {0, 0};
 	uint32_t counts[2] = {0, 0};
 
-	memset(s->sums[0], 0, 2 * stride * sizeof(uint16_t));
 	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) {
 		if (s->sides[i] == NEITHER) continue;
-		add(s->sums[s->sides[i]], s->codes + i * stride, stride);
 		extras[s->sides[i]] += s->extra[i];
 		counts[s->sides[i]]++;
 	}
 	for (int side = 0; side < 2; side++) part[side] = 1.0f / (float)counts[side];
-	for (size_t i = 0; i < stride; i++) s->apart[i] = (float)s->sums[RIGHT][i] * part[RIGHT] - (float)s->sums[LEFT][i] * part[LEFT];
-	float most = greatest_magnitude(s->apart, stride), extra = extras[RIGHT] * part[RIGHT] - extras[LEFT] * part[LEFT];
+	float most = means_apart(s->sums[LEFT], part[LEFT], s->sums[RIGHT], part[RIGHT], s->apart, stride);
+	float extra = extras[RIGHT] * part[RIGHT] - extras[LEFT] * part[LEFT];
 	if (!(most > 0) && !(fabsf(extra) > 0)) return false;
 	float scale = most > 0 ? CODE_MAX / most : 1;
-	memset(direction, 0, space->dir_size);
-	for (size_t i = 0; i < stride; i++) {
-		float component = s->apart[i] * scale;
-		direction[i] = (int8_t)(component < 0 ? component - 0.5f : component + 0.5f);
-	}
+	memset(direction + stride, 0, space->dir_size - stride);
+	round_all(s->apart, scale, direction, stride);
 	extra *= scale;
 	if (!isfinite(extra)) extra = 0;
 	if (space->extra) memcpy(direction + space->rows->dim, &extra, sizeof(extra));
@@ -189,22 +222,27 @@ static float project_sample(const struct split_space *space, struct split_scratc
 	return (sums[LEFT] / (float)counts[LEFT] + sums[RIGHT] / (float)counts[RIGHT]) / 2;
 }
 
-/* One round of Lloyd; false if one side would be empty (the sides stay). */
-static bool lloyd(struct split_scratch *s, float middle)
+/* One round of Lloyd; false if no row moves, or one side would be empty (the sides stay). */
+static bool lloyd(const struct split_space *space, struct split_scratch *s, float middle)
 {
-	uint32_t right = 0;
+	uint32_t right = 0, moved = 0;
 
 	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) right += s->projections[i] > middle;
 	if (right == 0 || right == SAMPLE_ROWS) return false;
-	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) s->sides[i] = s->projections[i] > middle ? RIGHT : LEFT;
-	return true;
+	for (uint32_t i = 0; i < SAMPLE_ROWS; i++) {
+		enum side side = s->projections[i] > middle ? RIGHT : LEFT;
+		moved += s->sides[i] != side;
+		move(space, s, i, side);
+	}
+	return moved > 0;
 }
 
 static float unit_of(const struct split_space *space, const int8_t *direction)
 {
-	double norm2 = 0;
+	uint64_t whole = 0;
 
-	for (uint32_t i = 0; i < space->rows->dim; i++) norm2 += (double)(direction[i] * direction[i]);
+	for (uint32_t i = 0; i < space->rows->dim; i++) whole += (uint32_t)(direction[i] * direction[i]);
+	double norm2 = (double)whole;
 	if (space->extra) norm2 += (double)split_extra(direction, space->rows->dim) * (double)split_extra(direction, space->rows->dim);
 	return norm2 > 0 ? (float)(1 / sqrt(norm2)) : 0;
 }
@@ -219,7 +257,7 @@ static bool choose_plane(const struct split_space *space, const uint32_t *order,
 	for (int round = 0;; round++) {
 		if (!set_direction(space, s, direction)) return false;
 		middle = project_sample(space, s, direction);
-		if (round == MEANS_ROUNDS || !lloyd(s, middle)) break;
+		if (round == MEANS_ROUNDS || !lloyd(space, s, middle)) break;
 	}
 	ret->offset = -middle;
 	ret->unit = unit_of(space, direction);
