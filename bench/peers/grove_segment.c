@@ -34,26 +34,30 @@ static void *memory(size_t size)
 	void *bytes = aligned_alloc(64, (size + 64) & ~(size_t)63);
 
 	if (!bytes) peer_die("not enough memory");
-	memset(bytes, 0, size);
 	return bytes;
+}
+
+/* Row r of the set becomes row place[r]; NULL: row r. As compact.c gathers, and gathers again. */
+static void gather(struct rows *rows, const struct peer_set *set, const uint32_t *place)
+{
+	for (uint32_t r = 0; r < set->n; r++) {
+		uint32_t to = place ? place[r] : r;
+		uint8_t *row = (uint8_t *)(uintptr_t)rows->base + rows->stride * to;
+		memcpy(row, peer_row(set, r), set->row_bytes);
+		memset(row + set->row_bytes, 0, rows->stride - set->row_bytes);
+		((float *)(uintptr_t)rows->norm2)[to] = vec_norm2(set->metric, row, set->dim);
+		((uint64_t *)(uintptr_t)rows->ids)[to] = r;
+	}
 }
 
 struct rows grove_rows(const struct peer_set *set)
 {
-	size_t stride = rows_stride(set->metric, set->dim);
-	uint8_t *base = memory(stride * set->n);
-	uint64_t *ids = memory(sizeof(*ids) * set->n);
-	float *norm2 = memory(sizeof(*norm2) * set->n);
+	struct rows rows = {.metric = set->metric, .dim = set->dim, .n = set->n, .stride = rows_stride(set->metric, set->dim)};
 
-	for (uint32_t r = 0; r < set->n; r++) {
-		memcpy(base + stride * r, peer_row(set, r), set->row_bytes);
-		norm2[r] = vec_norm2(set->metric, base + stride * r, set->dim);
-		ids[r] = r;
-	}
-	struct rows rows = {.metric = set->metric, .dim = set->dim, .n = set->n, .stride = stride, .base = base, .norm2 = norm2, .ids = ids};
-	uint8_t *sliced;
-	if (sliced_make(&rows, &sliced) != STATUS_OK) peer_die("not enough memory");
-	rows.sliced = sliced;
+	rows.base = memory(rows.stride * set->n);
+	rows.norm2 = memory(sizeof(*rows.norm2) * set->n);
+	rows.ids = memory(sizeof(*rows.ids) * set->n);
+	gather(&rows, set, NULL);
 	return rows;
 }
 
@@ -61,23 +65,12 @@ struct query grove_query(const struct peer_set *set, const void *query)
 {
 	static void *row;
 
-	if (!row) row = memory(rows_stride(set->metric, set->dim));
+	if (!row) row = memset(memory(rows_stride(set->metric, set->dim)), 0, rows_stride(set->metric, set->dim));
 	memcpy(row, query, set->row_bytes);
 	return (struct query){row, vec_norm2(set->metric, row, set->dim)};
 }
 
 static const void *content_row(void *arg, uint32_t i) { return rows_row(arg, i); }
-
-/* What was at `take`, in the new order. */
-static void *placed(void *take, size_t size, uint32_t n, const uint32_t *new_of_old)
-{
-	void *to = aligned_alloc(64, (size * n + 64) & ~(size_t)63);
-
-	if (!to) peer_die("not enough memory");
-	rows_place(take, size, n, new_of_old, runner_inline(), to);
-	free(take);
-	return to;
-}
 
 /* The forest and the codes that it divides. */
 static struct ann_view forest_and_codes(const struct rows *rows, const struct forest_params *params, uint32_t *new_of_old, struct forest **ret_forest)
@@ -92,13 +85,18 @@ static struct ann_view forest_and_codes(const struct rows *rows, const struct fo
 	if (base) quant_encode_rows(&quant, rows, runner_inline(), base);
 	must(forest_build(rows, &codes, &quant, params, runner_inline(), NULL, NULL, ret_forest), &none);
 	must(forest_renumber(*ret_forest, runner_inline(), new_of_old), &none);
-	if (base) codes.base = placed(base, stride, rows->n, new_of_old);
+	if (base) {
+		uint8_t *placed = memory((size_t)rows->n * stride);
+		rows_place(base, stride, rows->n, new_of_old, runner_inline(), placed);
+		free(base);
+		codes.base = placed;
+	}
 	return (struct ann_view){.forest = forest_as_view(*ret_forest), .codes = codes};
 }
 
 /* That, or all that a build makes. */
-static struct ann_view structure_build(struct rows *rows, const struct forest_params *params, bool graph, uint32_t *new_of_old, struct ann **ret_ann,
-	struct forest **ret_forest)
+static struct ann_view structure_build(struct rows *rows, const struct peer_set *set, const struct forest_params *params, bool graph, uint32_t *new_of_old,
+	struct ann **ret_ann, struct forest **ret_forest)
 {
 	struct report none = {0};
 	struct ann_view view = {0};
@@ -107,9 +105,7 @@ static struct ann_view structure_build(struct rows *rows, const struct forest_pa
 		must(ann_build(rows, params, runner_inline(), NULL, NULL, new_of_old, ret_ann), &none);
 	else
 		view = forest_and_codes(rows, params, new_of_old, ret_forest);
-	rows->base = placed((void *)rows->base, rows->stride, rows->n, new_of_old);
-	rows->norm2 = placed((void *)rows->norm2, sizeof(*rows->norm2), rows->n, new_of_old);
-	rows->ids = placed((void *)rows->ids, sizeof(*rows->ids), rows->n, new_of_old);
+	gather(rows, set, new_of_old);
 	if (!graph) return view;
 	must(ann_tune(*ret_ann, rows, params->seed, runner_inline(), NULL), &none);
 	return ann_as_view(*ret_ann);
@@ -126,7 +122,7 @@ void grove_segment_build(const struct peer_set *set, uint32_t trees, bool graph,
 	struct ann *ann = NULL;
 	uint32_t *new_of_old = memory(sizeof(*new_of_old) * set->n);
 	uint64_t *sequences = memory(sizeof(*sequences) * set->n);
-	struct ann_view view = structure_build(&rows, &params, graph, new_of_old, &ann, &forest);
+	struct ann_view view = structure_build(&rows, set, &params, graph, new_of_old, &ann, &forest);
 
 	for (uint32_t i = 0; i < set->n; i++) sequences[i] = rows.ids[i] + 1;
 	struct segment_content content = {.number = 1, .epoch = 1, .seed = 1, .modulus = 1, .n = set->n, .ids = rows.ids, .sequences = sequences,
