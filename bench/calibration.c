@@ -166,20 +166,43 @@ static struct outcome with_ef(const struct calibration *c, uint32_t ef)
 	return search(c, efforts);
 }
 
-/* ascending; the last one finds enough for all that is wanted, or is very long */
-static uint32_t ladder(const struct calibration *c, uint32_t *efs, struct outcome *outcomes)
-{
-	uint32_t count = 0, ef = 1;
+/* What is searched with the same ef in every shard: rungs, ascending, each measured when it is asked for. */
+struct ladder { uint32_t count, ef[LADDER_MAX]; bool known[LADDER_MAX]; struct outcome outcome[LADDER_MAX]; };
 
-	for (; count < LADDER_MAX && ef < 3000; ef = ef + 1 > (uint32_t)(ef * 1.04) ? ef + 1 : (uint32_t)(ef * 1.04)) {
-		efs[count] = ef;
-		outcomes[count] = with_ef(c, ef);
-		if (outcomes[count++].recall > (double)wanted[WANTED - 1]) break;
-	}
-	return count;
+static void ladder_init(struct ladder *l)
+{
+	*l = (struct ladder){0};
+	for (uint32_t ef = 1; l->count < LADDER_MAX && ef < 3000; ef = ef + 1 > (uint32_t)(ef * 1.04) ? ef + 1 : (uint32_t)(ef * 1.04)) l->ef[l->count++] = ef;
 }
 
-static void row_print(const struct calibration *c, float recall, const uint32_t *efs, const struct outcome *outcomes, uint32_t count, double *most)
+static const struct outcome *ladder_at(struct ladder *l, const struct calibration *c, uint32_t i)
+{
+	if (!l->known[i]) l->outcome[i] = with_ef(c, l->ef[i]);
+	l->known[i] = true;
+	return &l->outcome[i];
+}
+
+/* The first rung that finds so much, by halving; count: none does. */
+static uint32_t ladder_least(struct ladder *l, const struct calibration *c, double recall)
+{
+	uint32_t low = 0, high = 1;
+
+	while (high < l->count && ladder_at(l, c, high - 1)->recall < recall) { /* from below: the upper rungs are the dear ones */
+		low = high;
+		high *= 2;
+	}
+	if (high > l->count) high = l->count;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (ladder_at(l, c, middle)->recall < recall)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void row_print(const struct calibration *c, float recall, struct ladder *ladder, double *most)
 {
 	struct search_spec spec = {.k = c->k, .mode = SEARCH_GRAPH, .recall = recall};
 	struct graph_effort efforts[SHARDS_MOST];
@@ -199,19 +222,18 @@ static void row_print(const struct calibration *c, float recall, const uint32_t 
 	printf("| %" PRIu32 " | %g | %.0f | %.0f | %.4f | %.4f | %+.4f |", c->shard_count, (double)recall, ef, got.scored, predicted, got.recall,
 		predicted - got.recall);
 	if (fabs(predicted - got.recall) > *most) *most = fabs(predicted - got.recall);
-	for (uint32_t i = 0; i < count; i++)
-		if (outcomes[i].recall >= (double)recall) {
-			printf(" %" PRIu32 " | %.0f | %.2f |\n", efs[i], outcomes[i].scored, got.scored / outcomes[i].scored);
-			return;
-		}
-	printf(" - | - | - |\n");
+	uint32_t least = ladder_least(ladder, c, (double)recall);
+	if (least == ladder->count) {
+		printf(" - | - | - |\n");
+		return;
+	}
+	printf(" %" PRIu32 " | %.0f | %.2f |\n", ladder->ef[least], ladder_at(ladder, c, least)->scored, got.scored / ladder_at(ladder, c, least)->scored);
 }
 
 int main(int argc, char **argv)
 {
 	struct calibration c = {.nq = QUERIES, .k = K};
-	uint32_t efs[LADDER_MAX];
-	struct outcome outcomes[LADDER_MAX];
+	struct ladder ladder;
 
 	if (argc < 3) peer_die("usage: SET FOLDER [QUERIES [K]]");
 	if (argc > 3) c.nq = (uint32_t)strtoul(argv[3], NULL, 10);
@@ -229,8 +251,8 @@ int main(int argc, char **argv)
 		double most = 0;
 		c.tune_seconds = 0;
 		for (uint32_t s = 0; s < c.shard_count; s++) shard_open_or_build(&c, s, argv[2]);
-		uint32_t count = ladder(&c, efs, outcomes);
-		for (int i = 0; i < WANTED; i++) row_print(&c, wanted[i], efs, outcomes, count, &most);
+		ladder_init(&ladder);
+		for (int i = 0; i < WANTED; i++) row_print(&c, wanted[i], &ladder, &most);
 		fprintf(stderr, "%" PRIu32 " shards: measured in %.2f s, at most %.4f apart\n", c.shard_count, c.tune_seconds, most);
 		fflush(stdout);
 	}

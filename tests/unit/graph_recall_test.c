@@ -253,6 +253,32 @@ static void more_recall_never_costs_less(void **state)
 	assert_false(tune_choose(&none, 10, 0.5f, &effort));
 }
 
+/* Points on a line that are found the less often the farther they are, dealt out to parts by chance: a part finds of those that are among the k
+ * nearest of all what it finds of tune_share() of its own. */
+static void the_share_of_a_part_has_the_same_recall(void **state)
+{
+	enum { TIMES = 20000, NEAREST = 40, NEAR = 400 };
+	struct prng p;
+
+	prng_seed(&p, 7);
+	for (uint32_t parts = 1; parts <= 8; parts *= 2) {
+		double share = tune_share(NEAREST, 1.0 / parts), found = 0, held = 0, own = 0, own_count = 0;
+		for (uint32_t q = 0; q < TIMES; q++) {
+			uint32_t rank = 0;
+			for (uint32_t r = 0; r < NEAR; r++) {
+				if (prng_below(&p, parts) != 0) continue; /* another part's */
+				double weight = fmin(fmax(share - rank++, 0), 1), chance = 1 - 0.3 * (r + 0.5) / NEAR;
+				own += weight * chance;
+				own_count += weight;
+				if (r < NEAREST) found += chance;
+				held += r < NEAREST;
+			}
+		}
+		if (fabs(found / held - own / own_count) > 0.001) fail_msg("%u parts: found %.4f, of the share %.4f", parts, found / held, own / own_count);
+	}
+	assert_true(tune_share(10, 1) == 10 && tune_share(1, 1) == 1 && tune_share(10, 0.5) < 5 && tune_share(10, 0.01) == 1);
+}
+
 static void what_is_predicted_is_what_was_chosen_for(void **state)
 {
 	static const struct tune_effort efforts[] = {{10, 100, {.7f, .6f, 0}}, {20, 150, {.9f, .8f, 0}}, {25, 170, {.9f, .8f, 0}}, {40, 220, {.95f, .92f, 0}},
@@ -297,6 +323,7 @@ int main(void)
 		cmocka_unit_test(a_forest_searched_by_codes_finds_what_it_finds_exactly),
 		cmocka_unit_test(what_is_predicted_is_found),
 		cmocka_unit_test(more_recall_never_costs_less),
+		cmocka_unit_test(the_share_of_a_part_has_the_same_recall),
 		cmocka_unit_test(what_is_predicted_is_what_was_chosen_for),
 	};
 

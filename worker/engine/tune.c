@@ -17,19 +17,20 @@ enum {
 	K = 10, K_WIDE = 100,
 	EF_LEAST = 2, EF_LEAST_WIDE = 3, EF_MOST = 6000,
 	SCORED_PART = 3, /* nor more of the rows than one in so many: then a scan is as good */
+	SETTLED = 2,              /* rungs */
 	PIECE = 8,                /* queries */
 	/* The truth: of all rows those nearest by their codes are scored exactly. For so many queries it is compared with that of all rows, and where
 	 * more than one in a thousand is not among them, all rows are scored exactly for all. */
 	TRUTH_KEPT = 400, TRUTH_ROOM = 2048, TRUTH_RUN = 512, TRUTH_CHECKED = 16,
 };
-static const float ENOUGH = 0.9996f;
+static const double ENOUGH = 0.9996;
 static const double LADDER = 1.6;
 
 /* The raw distance of the nearest, of the tenth and of the hundredth. */
 struct truth { float last[TUNE_KS]; };
 
-/* What one query found of the k nearest, and whether the nearest. */
-struct got { uint64_t scored; uint32_t found; bool first; };
+/* What one query found of the k nearest, and whether the nearest; and on how many rungs, the last ones, it found them all. */
+struct got { double scored; uint32_t found, whole; bool first; };
 
 struct measuring {
 	const struct graph_space *space;
@@ -39,8 +40,9 @@ struct measuring {
 	struct held_out *held;
 	bool exactly;      /* the truth, from all rows */
 	/* A rung of a ladder. */
-	uint32_t queries, k, step; /* each step-th of the rows asks */
+	uint32_t queries, k;
 	struct graph_effort effort;
+	uint32_t *asking;  /* [QUERIES] */
 	struct got *got;   /* [QUERIES] */
 	_Atomic int status;
 };
@@ -223,11 +225,12 @@ static bool measure_one(struct measuring *m, uint32_t q, struct graph_scratch *s
 	enum status status = graph_search(m->space, &query, &m->effort, &absence, m->pulse, scratch, &top, &work);
 	if (status == STATUS_OK && work.truncated) status = STATUS_CANCELLED;
 	if (status != STATUS_OK) return fail(m, status);
-	*ret = (struct got){.scored = work.candidates};
+	*ret = (struct got){.scored = (double)work.candidates, .whole = ret->whole};
 	for (size_t i = 0; i < top.count; i++) {
 		ret->found += hits[i].raw <= truth->last[m->k == K_WIDE ? 2 : 1];
 		ret->first |= hits[i].raw <= truth->last[0];
 	}
+	ret->whole = ret->found >= m->k ? ret->whole + 1 : 0;
 	return true;
 }
 
@@ -243,7 +246,7 @@ static void measure_piece(void *arg, size_t piece)
 		return;
 	}
 	for (uint32_t q = first; q < end && atomic_load(&m->status) == STATUS_OK; q++)
-		if (!measure_one(m, q * m->step, scratch, &m->got[q])) break;
+		if (!measure_one(m, m->asking[q], scratch, &m->got[m->asking[q]])) break;
 	graph_scratch_free(&scratch);
 }
 
@@ -255,8 +258,9 @@ static enum status measuring_init(struct measuring *m, const struct graph_space 
 	*m = (struct measuring){.space = space, .pulse = pulse};
 	m->rows = malloc(QUERIES * sizeof(*m->rows));
 	m->truth = malloc(QUERIES * sizeof(*m->truth));
+	m->asking = malloc(QUERIES * sizeof(*m->asking));
 	m->got = malloc(QUERIES * sizeof(*m->got));
-	if (!m->rows || !m->truth || !m->got) return STATUS_NO_MEMORY;
+	if (!m->rows || !m->truth || !m->asking || !m->got) return STATUS_NO_MEMORY;
 	prng_seed3(&chance, seed, K, space->rows.n);
 	for (uint32_t q = 0; q < QUERIES; q++) {
 		uint32_t first = (uint32_t)((uint64_t)space->rows.n * q / QUERIES), end = (uint32_t)((uint64_t)space->rows.n * (q + 1) / QUERIES);
@@ -269,33 +273,51 @@ static void measuring_release(struct measuring *m)
 {
 	free(m->rows);
 	free(m->truth);
+	free(m->asking);
 	free(m->got);
 	held_out_free(&m->held);
 }
 
-/* The means of what was measured. */
-static float mean_recall(const struct measuring *m)
-{
-	uint64_t found = 0;
+/* ---- a ladder ---- */
 
-	for (uint32_t q = 0; q < m->queries; q++) found += m->got[q].found;
-	return (float)((double)found / ((double)m->queries * m->k));
+/* The means over each step-th query. */
+struct means { double recall, first, scored; };
+
+static struct means means_of(const struct measuring *m, uint32_t step)
+{
+	struct means sum = {0};
+	uint32_t queries = QUERIES / step;
+
+	for (uint32_t q = 0; q < QUERIES; q += step) {
+		sum.recall += m->got[q].found;
+		sum.first += m->got[q].first;
+		sum.scored += m->got[q].scored;
+	}
+	return (struct means){sum.recall / ((double)queries * m->k), sum.first / queries, sum.scored / queries};
 }
 
-static float mean_first(const struct measuring *m)
+/* All queries that are not settled ask once. One is settled when it found all it should on two rungs in a row: with more effort it finds no less, but for
+ * a few in ten thousand, and scores as much more as the others do. Where most is found few are left to ask, and the upper rungs are the dear ones. */
+static enum status ask(struct measuring *m, uint32_t step, struct runner *runner)
 {
-	uint64_t found = 0;
+	double before = 0, after = 0;
+	uint32_t count = 0;
 
-	for (uint32_t q = 0; q < m->queries; q++) found += m->got[q].first;
-	return (float)((double)found / m->queries);
-}
-
-static float mean_scored(const struct measuring *m)
-{
-	uint64_t scored = 0;
-
-	for (uint32_t q = 0; q < m->queries; q++) scored += m->got[q].scored;
-	return (float)((double)scored / m->queries);
+	for (uint32_t q = 0; q < QUERIES; q += step) {
+		if (m->got[q].whole >= SETTLED) continue;
+		m->asking[count++] = q;
+		before += m->got[q].scored;
+	}
+	enum status status = run(m, runner, count, measure_piece);
+	for (uint32_t i = 0; i < count; i++) after += m->got[m->asking[i]].scored;
+	if (before == 0) return status; /* the first rung */
+	for (uint32_t q = 0, i = 0; q < QUERIES; q += step) {
+		if (i < count && m->asking[i] == q)
+			i++;
+		else
+			m->got[q].scored *= after / before;
+	}
+	return status;
 }
 
 /* Climb until nearly everything is found, or it costs too much; points are added to efforts. */
@@ -303,20 +325,21 @@ static enum status climb(struct measuring *m, uint32_t k, uint32_t queries, doub
 	uint32_t *count)
 {
 	enum status status = STATUS_OK;
-	uint32_t n = m->space->rows.n;
+	uint32_t n = m->space->rows.n, step = QUERIES / queries;
 	bool enough = false;
 
 	m->k = k;
-	m->step = QUERIES / queries;
+	memset(m->got, 0, QUERIES * sizeof(*m->got));
 	for (; !enough && ef < EF_MOST && ef < n && *count < TUNE_EFFORTS_MAX; ef = ceil(ef * LADDER)) {
-		struct tune_effort *e = &efforts[(*count)++];
 		m->effort = (struct graph_effort){(uint32_t)ef, 0};
-		status = run(m, runner, queries, measure_piece);
+		status = ask(m, step, runner);
 		if (status != STATUS_OK) break;
-		*e = (struct tune_effort){.ef = (uint32_t)ef, .scored = mean_scored(m)};
-		e->recall[k == K_WIDE ? 2 : 1] = mean_recall(m);
-		if (k == K) e->recall[0] = mean_first(m);
-		enough = mean_recall(m) >= ENOUGH || mean_scored(m) * SCORED_PART > (float)n;
+		struct means means = means_of(m, step);
+		struct tune_effort *e = &efforts[(*count)++];
+		*e = (struct tune_effort){.ef = (uint32_t)ef, .scored = (float)means.scored};
+		e->recall[k == K_WIDE ? 2 : 1] = (float)means.recall;
+		if (k == K) e->recall[0] = (float)means.first;
+		enough = means.recall >= ENOUGH || means.scored * SCORED_PART > n;
 	}
 	return status;
 }
@@ -387,7 +410,7 @@ enum status tune_measure(const struct graph_space *space, uint64_t seed, struct 
 
 /* ---- choosing ---- */
 
-double tune_share(double k, double part) { return k * part + 1 - part; }
+double tune_share(double k, double part) { return fmax((k + 1) * part - 1, 1); }
 
 double tune_predict(const struct tune_view *t, double k, double ef)
 {

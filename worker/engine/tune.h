@@ -26,8 +26,9 @@ struct tune_view { uint32_t count; const struct tune_effort *efforts; };
 MUST_CHECK enum status tune_measure(const struct graph_space *space, uint64_t seed, struct runner *runner, const struct pulse *pulse,
 	struct tune_effort *ret_efforts, uint32_t *ret_count);
 
-/* Where a segment holds a part (0..1) of all rows, and it is chance which, its share of the k nearest of all differs from query to query. Recall
- * is a mean over neighbours, and of those more stand in large shares: the share that a neighbour finds itself in has this mean. */
+/* Where a segment holds a part (0..1) of all rows, and it is chance which: of how many of its own nearest the recall is that it has of those of the k
+ * nearest of all that it holds. A row is found by how near it is. The r-th nearest of all is as near as the (r x part)-th of the segment's, and the
+ * k nearest of all are the (k + 1) x part / 2 -th in the mean; the K nearest of the segment are the (K + 1) / 2 -th. At least 1, less was not measured. */
 double tune_share(double k, double part);
 
 /* The least effort that is predicted to find `recall` (0..1) of the k nearest (not whole: a mean); false if none that was measured does, then
