@@ -21,10 +21,10 @@
 
 #include "common/clock.h"
 
-enum { PHASE_SLOTS = 64, PATH_BYTES_MAX = 400 };
+enum { PHASE_SLOTS = 64, PATH_BYTES_MAX = 400, EAGER_BYTES = 1 << 17 };
 
 struct io_posix { struct io io; int root; };
-struct io_file { int fd; char path[PATH_BYTES_MAX]; };
+struct io_file { int fd; bool created; char path[PATH_BYTES_MAX]; };
 
 static int root_of(struct io *io) { return ((struct io_posix *)io)->root; }
 
@@ -66,6 +66,7 @@ static enum status posix_open(struct io *io, const char *path, enum io_mode mode
 	if (!path_allowed(path)) return refuse_path(path);
 	f = malloc(sizeof(*f));
 	if (!f) return STATUS_NO_MEMORY;
+	f->created = mode == IO_CREATE;
 	snprintf(f->path, sizeof(f->path), "%s", path);
 	while ((f->fd = openat(root_of(io), path, flags[mode] | O_CLOEXEC, 0600)) == -1 && errno == EINTR) continue;
 	if (f->fd == -1) {
@@ -135,12 +136,22 @@ static enum status write_all(struct io_file *f, uint64_t offset, const void *byt
 	return STATUS_OK;
 }
 
+/* A new file is written to be synced as a whole: the disk begins meanwhile. Nothing is waited for, and an error is the sync's to tell. */
+static void begin_to_sync(struct io_file *f, uint64_t offset, size_t n)
+{
+	if (f->created && n >= EAGER_BYTES) (void)sync_file_range(f->fd, (off_t)offset, (off_t)n, SYNC_FILE_RANGE_WRITE);
+}
+
 static enum status posix_write(struct io *io, struct io_file *f, uint64_t offset, const void *bytes, size_t n)
 {
 	size_t half = n / 2;
 	enum status status;
 
-	if (!phase_dwell_us || phase_now != IO_PHASE_WAL_APPEND) return write_all(f, offset, bytes, n);
+	if (!phase_dwell_us || phase_now != IO_PHASE_WAL_APPEND) {
+		status = write_all(f, offset, bytes, n);
+		if (status == STATUS_OK) begin_to_sync(f, offset, n);
+		return status;
+	}
 	status = write_all(f, offset, bytes, half);
 	clock_sleep_us(phase_dwell_us);
 	return status == STATUS_OK ? write_all(f, offset + half, (const uint8_t *)bytes + half, n - half) : status;
