@@ -127,7 +127,12 @@ static enum status list_sources(struct build *b)
 			uint64_t dead = memtable_dead_at(m, r);
 			if (dead == 0 || dead > at) b->sources[b->n++] = (struct source){memtable_id(m, r), v->segment_count + i, r};
 		}
-	qsort(b->sources, b->n, sizeof(*b->sources), by_id);
+	/* Items that came with ascending ids are in order. */
+	for (uint32_t i = 1; i < b->n; i++)
+		if (b->sources[i - 1].id > b->sources[i].id) {
+			qsort(b->sources, b->n, sizeof(*b->sources), by_id);
+			break;
+		}
 	return STATUS_OK;
 }
 
