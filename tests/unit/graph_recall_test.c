@@ -191,7 +191,7 @@ static void what_is_predicted_is_found(void **state)
 {
 	static const float wanted[] = {0.8f, 0.9f, 0.95f, 0.98f, 0.99f};
 	static const uint32_t ks[] = {1, 5, 10, 30, 100};
-	enum { MANY = 1000, TOLD_BY = 512, TOLD_BY_WIDE = 128 };
+	enum { MANY = 1000, TOLD_BY = 960, TOLD_BY_WIDE = 120 };
 
 	for (int m = 0; m < 4; m++) {
 		struct block b, queries;

@@ -12,17 +12,19 @@
 #include "worker/engine/held_out.h"
 
 enum {
-	QUERIES = 512,       /* for k of 1 and 10: the standard error at .95 is about .004 */
-	QUERIES_WIDE = 128,  /* of them for k of 100, with as many neighbours to find in all */
+	QUERIES = 960,       /* for k of 1 and 10, no more than GRAPH_ROWS_MIN: the standard error at .95 is about .003, at worst (all is found or nothing) .007 */
+	QUERIES_WIDE = 120, /* of them for k of 100, with as many neighbours to find in all */
 	K = 10, K_WIDE = 100,
 	EF_LEAST = 2, EF_LEAST_WIDE = 3, EF_MOST = 6000,
 	SCORED_PART = 3, /* nor more of the rows than one in so many: then a scan is as good */
 	SETTLED = 2,              /* rungs */
 	PIECE = 8,                /* queries */
 	/* The truth: of all rows those nearest by their codes are scored exactly. For so many queries it is compared with that of all rows, and where
-	 * more than one in a thousand is not among them, all rows are scored exactly for all. */
-	TRUTH_KEPT = 400, TRUTH_ROOM = 2048, TRUTH_RUN = 512, TRUTH_CHECKED = 16,
+	 * more than one in a thousand is not among them, all rows are scored exactly for all. Codes tell least of products, where long rows stand for most of
+	 * their range. */
+	TRUTH_KEPT = 400, TRUTH_KEPT_DOT = 1200, TRUTH_ROOM = 4096, TRUTH_RUN = 512, TRUTH_CHECKED = 16,
 };
+_Static_assert((int)QUERIES <= (int)GRAPH_ROWS_MIN && QUERIES % QUERIES_WIDE == 0 && QUERIES % TRUTH_CHECKED == 0, "each query is another row, and some of them are chosen by steps");
 static const double ENOUGH = 0.9996;
 static const double LADDER = 1.6;
 
@@ -105,7 +107,7 @@ static bool exact_truth(struct measuring *m, uint32_t first, uint32_t step, uint
 }
 
 /* The rows nearest by their codes: score << 32 | row, in no order. */
-struct nearest { uint64_t keys[TRUTH_ROOM]; uint32_t count; uint64_t most; /* none as large is wanted any more */ };
+struct nearest { uint64_t keys[TRUTH_ROOM]; uint32_t count, kept; uint64_t most; /* none as large is wanted any more */ };
 
 static int by_key(const void *a, const void *b)
 {
@@ -116,9 +118,9 @@ static int by_key(const void *a, const void *b)
 static void nearest_cut(struct nearest *n)
 {
 	qsort(n->keys, n->count, sizeof(*n->keys), by_key);
-	if (n->count <= TRUTH_KEPT) return;
-	n->count = TRUTH_KEPT;
-	n->most = n->keys[TRUTH_KEPT - 1];
+	if (n->count <= n->kept) return;
+	n->count = n->kept;
+	n->most = n->keys[n->kept - 1];
 }
 
 /* A run of rows, at most TRUTH_RUN. */
@@ -130,7 +132,7 @@ static void nearest_add(struct nearest *n, const struct codes *c, const uint8_t 
 	quant_score(&run, query, NULL, count, scores);
 	for (uint32_t i = 0; i < count; i++)
 		if (scores[i] <= n->most >> 32) n->keys[n->count++] = (uint64_t)scores[i] << 32 | (first + i);
-	if (n->count > TRUTH_ROOM - TRUTH_RUN) nearest_cut(n);
+	if (n->count > n->kept + 2 * TRUTH_RUN) nearest_cut(n);
 }
 
 static void truth_of_one(const struct measuring *m, uint32_t q, struct nearest *near, struct truth *ret)
@@ -162,6 +164,7 @@ static bool coded_truth(struct measuring *m, uint32_t first, uint32_t n)
 	for (uint32_t i = 0; done && i < n; i++) {
 		struct query query = query_of(m, first + i);
 		quant_encode_query(&m->space->forest.quant, rows->metric, rows->dim, &query, queries + (size_t)i * codes->stride);
+		near[i].kept = rows->metric == METRIC_DOT ? TRUTH_KEPT_DOT : TRUTH_KEPT;
 		near[i].most = UINT64_MAX;
 	}
 	for (uint32_t at = 0; done && at < rows->n; at += TRUTH_RUN) {
