@@ -5,6 +5,7 @@
  * branched on.
  *
  * The order of expansion does not depend on ef: a larger one only goes on for longer. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +14,10 @@
 
 enum {
 	EXPAND = 3,          /* rows chosen in a step */
-	RERANK_LEAST = 40,   /* rows scored exactly; or RERANK_TIMES x k, but no more than k + ef; or ef / RERANK_EF, if that is more: */
+	RERANK_LEAST = 40,   /* rows scored exactly, if the codes do not say sooner that no more can enter; or RERANK_TIMES x k, but no more than k + ef; or ef / RERANK_EF, if that is more: */
 	RERANK_TIMES = 4,
+	RERANK_SAMPLE = 16,  /* rows whose distances tell how much codes err */
+	RERANK_AHEAD = 4,    /* rows asked from memory before their turn */
 	RERANK_EF = 6,       /* codes misjudge a few in a thousand by more than forty places, which those who look longer want to find */
 	PULSE_STEPS = 16,
 	PULSE_EXACT = 1024,  /* rows scored exactly between two questions to the pulse: so many are, even after it has said stop */
@@ -281,23 +284,42 @@ static size_t rerank_wanted(size_t ef, size_t k)
 	return wanted < ef / RERANK_EF ? ef / RERANK_EF : wanted;
 }
 
-/* The nearest `wanted` of the pool that are live, scored exactly. False: stopped by the pulse. */
+/* Whether a score is in proportion to the distance: not under dot, whose scores have an origin of their own, nor below a unit for each component,
+ * where rounding is all there is. */
+static bool proportional(const struct rows *rows, uint32_t score) { return rows->metric != METRIC_DOT && score > rows->dim; }
+
+/* No row was yet nearer than `least` for each unit of its score: would one of this score enter if it were nearer by a twentieth still? */
+static bool may_enter(const struct rows *rows, const struct topk *top, float least, uint32_t score)
+{
+	return !proportional(rows, score) || !isfinite(least) || topk_admits(top, (float)score * least * 0.95F);
+}
+
+static inline __attribute__((always_inline)) void prefetch_row(const struct rows *rows, uint32_t row)
+{
+	for (size_t at = 0; at < rows->stride && at < 1024; at += 64) __builtin_prefetch(rows->base + (size_t)row * rows->stride + at);
+}
+
+/* The nearest of the pool that are live, scored exactly until no more can enter: at most `wanted`. False: stopped by the pulse. */
 static bool rerank(const struct graph_space *space, const struct query *query, struct graph_scratch *s, const struct pool *p, size_t wanted,
 	const struct pulse *pulse, struct topk *top)
 {
 	const struct rows *rows = &space->rows;
-	size_t n = 0;
+	size_t n = 0, asked = 0;
+	float least = INFINITY;
 
 	for (size_t i = 0; i < p->count && n < wanted; i++) {
 		uint32_t row = entry_row(p->entries[i]);
-		if (!rows_live(rows, row)) continue;
-		for (size_t at = 0; at < rows->stride && at < 1024; at += 64) __builtin_prefetch(rows->base + (size_t)row * rows->stride + at);
-		s->fresh[n++] = row;
+		s->fresh[n] = row;
+		s->scores[n] = (uint32_t)(p->entries[i] >> 32);
+		n += rows_live(rows, row);
 	}
 	for (size_t i = 0; i < n; i++) {
-		uint32_t row = s->fresh[i];
+		uint32_t row = s->fresh[i], score = s->scores[i];
+		for (; asked < n && (asked < RERANK_SAMPLE || asked < i + RERANK_AHEAD); asked++) prefetch_row(rows, s->fresh[asked]);
+		if (i >= RERANK_SAMPLE && !may_enter(rows, top, least, score)) return true;
 		if (i % PULSE_EXACT == PULSE_EXACT - 1 && pulse_stop(pulse)) return false;
 		float raw = vec_raw(rows->metric, rows_row(rows, row), rows->norm2 ? rows->norm2[row] : 0, query->row, query->norm2, rows->dim);
+		if (proportional(rows, score) && raw < least * (float)score) least = raw / (float)score;
 		if (topk_admits(top, raw)) topk_push(top, (struct hit){.id = rows->ids[row], .raw = raw});
 	}
 	return true;
