@@ -45,3 +45,16 @@ const struct code_kernels *code_kernels(void)
 	pthread_once(&once, choose);
 	return chosen;
 }
+
+void sliced_query_init(struct sliced_query *q, const uint8_t *row, size_t planes)
+{
+	enum { PLANE = SLICED_ROWS / 8, ROUND = 4 };
+	uint32_t ones = 0, count = 0;
+
+	for (size_t i = 0; i < planes / 8; i++) ones += (uint32_t)__builtin_popcount(row[i]);
+	*q = (struct sliced_query){.planes = (uint32_t)planes, .ones = ones, .zeros = ones > planes / 2};
+	for (size_t b = 0; b < planes; b++)
+		if ((row[b / 8] >> b % 8 & 1) != q->zeros) q->at[count++] = (uint16_t)(b * PLANE);
+	for (; count % ROUND; count++) q->at[count] = (uint16_t)((sliced_block_planes(planes) - 1) * PLANE);
+	q->count = count;
+}

@@ -2,12 +2,11 @@
  * define word_t of WORD_BYTES bytes and word_load(bytes), word_repeat(u64), word_and, word_or, word_xor,
  * word_sum(a, b, c) and word_carry(a, b, c) (of three bits), word_full(a) (all ones), and word_store(u64, word).
  *
- * The counters of as many rows as a word has bits stand across words: ones, twos, fours, eights, and up to four higher. They start at what is
- * missing to the power of two above `most`, so that a row is too far as soon as its counter overflows: no comparison is left, and a word whose rows
- * are all too far after some of the planes is done. Sixteen planes at a time go through a tree of adders, of whose five levels the last
- * gives the carry into the higher counters. */
-
-struct sliced_start { uint64_t low[4], high[4]; };
+ * Of a row x and a query q the bits that differ are |x| + |q| - 2 |x and q|, or |q| - |x| + 2 |x and not q|. |x| is in the block, so only those planes are
+ * counted where the query has a one, or a zero if those are fewer: less than half. Counters of as many rows as a word has bits stand across words,
+ * digit by digit, signed. They start at what the query and `most` contribute, and at the end are compared with |x| / 2. Planes go through a tree of
+ * adders, sixteen at a time while there are so many, then eight, then four. */
+enum { SLICED_DIGITS_MAX = 10 };
 
 /* Two more bits of a counter's digit: the carry into the next digit. */
 static inline __attribute__((always_inline)) word_t sliced_add(word_t *digit, word_t a, word_t b)
@@ -17,68 +16,87 @@ static inline __attribute__((always_inline)) word_t sliced_add(word_t *digit, wo
 	return carry;
 }
 
-/* About a block of 64 bits ahead, which is what a processor left to itself has from its third level an eighth to a sixth later. */
-enum { SLICED_AHEAD = 4096 };
+/* The planes of a query in one block; those of the next are asked for. */
+struct sliced_planes { const uint16_t *at; const uint8_t *block, *next; };
 
-static inline __attribute__((always_inline)) word_t sliced_plane(const uint64_t *query, const uint8_t *planes, size_t i)
+static inline __attribute__((always_inline)) word_t sliced_plane(const struct sliced_planes *p, size_t i)
 {
-	__builtin_prefetch(planes + i * (SLICED_ROWS / 8) + SLICED_AHEAD);
-	return word_xor(word_repeat(query[i]), word_load(planes + i * (SLICED_ROWS / 8)));
+	__builtin_prefetch(p->next + p->at[i]);
+	return word_load(p->block + p->at[i]);
 }
 
-static inline __attribute__((always_inline)) word_t sliced_twos(word_t *ones, const uint64_t *query, const uint8_t *planes, size_t i)
+static inline __attribute__((always_inline)) word_t sliced_twos(word_t *digits, const struct sliced_planes *p, size_t i)
 {
-	return sliced_add(ones, sliced_plane(query, planes, i), sliced_plane(query, planes, i + 1));
+	return sliced_add(&digits[0], sliced_plane(p, i), sliced_plane(p, i + 1));
 }
 
-static inline __attribute__((always_inline)) word_t sliced_fours(word_t low[4], const uint64_t *query, const uint8_t *planes, size_t i)
+static inline __attribute__((always_inline)) word_t sliced_fours(word_t *digits, const struct sliced_planes *p, size_t i)
 {
-	word_t a = sliced_twos(&low[0], query, planes, i), b = sliced_twos(&low[0], query, planes, i + 2);
-	return sliced_add(&low[1], a, b);
+	word_t a = sliced_twos(digits, p, i), b = sliced_twos(digits, p, i + 2);
+	return sliced_add(&digits[1], a, b);
 }
 
-static inline __attribute__((always_inline)) word_t sliced_eights(word_t low[4], const uint64_t *query, const uint8_t *planes, size_t i)
+static inline __attribute__((always_inline)) word_t sliced_eights(word_t *digits, const struct sliced_planes *p, size_t i)
 {
-	word_t a = sliced_fours(low, query, planes, i), b = sliced_fours(low, query, planes, i + 4);
-	return sliced_add(&low[2], a, b);
+	word_t a = sliced_fours(digits, p, i), b = sliced_fours(digits, p, i + 4);
+	return sliced_add(&digits[2], a, b);
 }
 
-/* Which rows of one word are too far. */
-static inline __attribute__((always_inline)) word_t sliced_far(const uint64_t *query, const uint8_t *planes, size_t plane_count, size_t high_count,
-	const struct sliced_start *start)
+static inline __attribute__((always_inline)) word_t sliced_sixteens(word_t *digits, const struct sliced_planes *p, size_t i)
 {
-	word_t low[4], high[4], far = word_repeat(0);
+	word_t a = sliced_eights(digits, p, i), b = sliced_eights(digits, p, i + 8);
+	return sliced_add(&digits[3], a, b);
+}
 
-	for (size_t d = 0; d < 4; d++) low[d] = word_repeat(start->low[d]);
-	for (size_t d = 0; d < high_count; d++) high[d] = word_repeat(start->high[d]);
-	for (size_t i = 0; i < plane_count; i += SLICED_STEP) {
-		word_t a = sliced_eights(low, query, planes, i), b = sliced_eights(low, query, planes, i + 8);
-		word_t carry = sliced_add(&low[3], a, b);
-		for (size_t d = 0; d < high_count; d++) {
-			word_t digit = high[d];
-			high[d] = word_xor(digit, carry);
-			carry = word_and(digit, carry);
-		}
-		far = word_or(far, carry);
-		if (word_full(far)) break;
+static inline __attribute__((always_inline)) void sliced_ripple(word_t *digits, size_t from, size_t count, word_t carry)
+{
+	for (size_t d = from; d < count; d++) {
+		word_t digit = digits[d];
+		digits[d] = word_xor(digit, carry);
+		carry = word_and(digit, carry);
 	}
-	return far;
 }
 
-static inline __attribute__((always_inline)) size_t sliced_near(const uint64_t *query, const uint8_t *blocks, size_t plane_count, size_t n,
-	size_t high_count, uint32_t most, uint64_t *ret)
-{
-	uint32_t missing = ((uint32_t)SLICED_STEP << high_count) - 1 - most;
-	struct sliced_start start;
+/* What does not change from block to block. `height`: planes of half a row's count; digits: one for u up to twice that, one for its sign. */
+struct sliced_plan { uint64_t start[SLICED_DIGITS_MAX], odd, turn; };
 
-	for (uint32_t d = 0; d < 4; d++) {
-		start.low[d] = -(uint64_t)(missing >> d & 1);
-		start.high[d] = -(uint64_t)(missing >> (4 + d) & 1);
+/* Which rows of one word are too far: u > |x| / 2 rounded, u the counter, or the contrary. */
+static inline __attribute__((always_inline)) word_t sliced_far(const struct sliced_query *q, const uint8_t *block, const uint8_t *next,
+	const struct sliced_plan *plan, size_t height)
+{
+	const uint8_t *halves = block + q->planes * (SLICED_ROWS / 8);
+	const struct sliced_planes planes = {q->at, block, next};
+	size_t count = height + 2, i = 0;
+	word_t digits[SLICED_DIGITS_MAX];
+
+	for (size_t d = 0; d < count; d++) digits[d] = word_repeat(plan->start[d]);
+	for (; i + 16 <= q->count; i += 16) sliced_ripple(digits, 4, count, sliced_sixteens(digits, &planes, i));
+	if (i + 8 <= q->count) {
+		sliced_ripple(digits, 3, count, sliced_eights(digits, &planes, i));
+		i += 8;
 	}
-	for (size_t block = 0; block < n; block++, blocks += plane_count * (SLICED_ROWS / 8)) {
+	if (i < q->count) sliced_ripple(digits, 2, count, sliced_fours(digits, &planes, i));
+	word_t carry = word_and(word_repeat(plan->odd), word_load(halves + height * (SLICED_ROWS / 8)));
+	for (size_t d = 0; d < height; d++) carry = word_carry(carry, digits[d], word_load(halves + d * (SLICED_ROWS / 8)));
+	carry = word_or(carry, digits[height]);
+	carry = word_and(carry, word_xor(digits[height + 1], word_repeat(UINT64_MAX)));
+	return word_xor(carry, word_repeat(plan->turn));
+}
+
+static inline __attribute__((always_inline)) size_t sliced_near(const struct sliced_query *q, const uint8_t *blocks, size_t n, uint32_t most,
+	size_t height, uint64_t *ret)
+{
+	/* Ones: near where 2 z > |x| + |q| - most - 1, z the ones that both have. Zeros: far where 2 z + |q| - most > |x|, z the ones that x alone has. */
+	int32_t rest = (int32_t)q->ones - (int32_t)most - !q->zeros, odd = rest & 1, half = (rest + (q->zeros ? -odd : odd)) / 2;
+	int32_t start = q->zeros ? half : -half;
+	struct sliced_plan plan = {.odd = -(uint64_t)odd, .turn = q->zeros ? 0 : UINT64_MAX};
+	size_t size = sliced_block_planes(q->planes) * (SLICED_ROWS / 8);
+
+	for (size_t d = 0; d < height + 2; d++) plan.start[d] = -(uint64_t)((uint32_t)start >> d & 1);
+	for (size_t block = 0; block < n; block++, blocks += size) {
 		bool any = false;
 		for (size_t at = 0; at < SLICED_ROWS / 8; at += WORD_BYTES) {
-			word_t far = sliced_far(query, blocks + at, plane_count, high_count, &start);
+			word_t far = sliced_far(q, blocks + at, blocks + size, &plan, height);
 			word_store(ret + at / 8, word_xor(far, word_repeat(UINT64_MAX)));
 			any |= !word_full(far);
 		}
@@ -87,12 +105,8 @@ static inline __attribute__((always_inline)) size_t sliced_near(const uint64_t *
 	return n;
 }
 
-static size_t SLICED_NEAR(const uint64_t *query, const uint8_t *blocks, size_t planes, size_t n, uint32_t most, uint64_t *ret)
+static size_t SLICED_NEAR(const struct sliced_query *query, const uint8_t *blocks, size_t n, uint32_t most, uint64_t *ret)
 {
-	if (most < SLICED_STEP) return planes == 64 ? sliced_near(query, blocks, 64, n, 0, most, ret) : sliced_near(query, blocks, planes, n, 0, most, ret);
-	if (most < 2 * SLICED_STEP)
-		return planes == 64 ? sliced_near(query, blocks, 64, n, 1, most, ret) : sliced_near(query, blocks, planes, n, 1, most, ret);
-	if (most < 4 * SLICED_STEP) return sliced_near(query, blocks, planes, n, 2, most, ret);
-	if (most < 8 * SLICED_STEP) return sliced_near(query, blocks, planes, n, 3, most, ret);
-	return sliced_near(query, blocks, planes, n, 4, most, ret);
+	if (query->planes <= 64) return sliced_near(query, blocks, n, most, 6, ret);
+	return sliced_near(query, blocks, n, most, 8, ret);
 }

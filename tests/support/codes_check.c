@@ -189,24 +189,35 @@ bool codes_check_bits(const struct code_kernels *set, uint64_t seed)
 enum { MOST_BLOCKS = 3, MOST_WORDS = SLICED_DIM_MAX / 64, BLOCK_WORDS = SLICED_ROWS / 64 };
 
 /* Blocks of `planes`, the rows of which they are made, and a query; the rows' bits are set where a random number below 256 is less than `often`. */
-struct sliced { size_t planes, blocks; uint64_t rows[MOST_BLOCKS * SLICED_ROWS][MOST_WORDS], query[MOST_WORDS], turned[SLICED_DIM_MAX]; };
+struct sliced { size_t planes, blocks; uint64_t rows[MOST_BLOCKS * SLICED_ROWS][MOST_WORDS], query[MOST_WORDS]; struct sliced_query sliced; };
 
 static void slice(struct sliced *s, struct prng *p, uint32_t often, uint8_t *to)
 {
-	memset(to, 0, s->blocks * s->planes * SLICED_ROWS / 8);
+	size_t height = sliced_height(s->planes), planes = sliced_block_planes(s->planes);
+	memset(to, 0, s->blocks * planes * SLICED_ROWS / 8);
+	uint32_t eighths = prng_below(p, 9); /* of the query's bits are ones */
 	memset(s->rows, 0, sizeof(s->rows));
 	memset(s->query, 0, sizeof(s->query));
 	for (size_t b = 0; b < s->planes; b++) {
-		uint64_t bit = prng_below(p, 2);
+		uint64_t bit = prng_below(p, 8) < eighths;
 		s->query[b / 64] |= bit << b % 64;
-		s->turned[b] = bit ? UINT64_MAX : 0;
 		for (size_t r = 0; r < s->blocks * SLICED_ROWS; r++) {
 			uint64_t differs = prng_below(p, 256) < often;
 			s->rows[r][b / 64] |= (bit ^ differs) << b % 64;
 			size_t in_block = r % SLICED_ROWS;
-			to[(r / SLICED_ROWS * s->planes + b) * SLICED_ROWS / 8 + in_block / 8] |= (uint8_t)((bit ^ differs) << in_block % 8);
+			to[(r / SLICED_ROWS * planes + b) * SLICED_ROWS / 8 + in_block / 8] |= (uint8_t)((bit ^ differs) << in_block % 8);
 		}
 	}
+	for (size_t r = 0; r < s->blocks * SLICED_ROWS; r++) {
+		uint32_t ones = 0;
+		for (size_t w = 0; w < MOST_WORDS; w++) ones += (uint32_t)__builtin_popcountll(s->rows[r][w]);
+		uint8_t *counts = to + (r / SLICED_ROWS * planes + s->planes) * SLICED_ROWS / 8 + r % SLICED_ROWS / 8;
+		for (size_t d = 0; d <= height; d++) {
+			uint32_t digit = d < height ? ones >> (d + 1) : ones;
+			counts[d * SLICED_ROWS / 8] |= (uint8_t)((~digit & 1) << r % 8);
+		}
+	}
+	sliced_query_init(&s->sliced, (const uint8_t *)s->query, s->planes);
 }
 
 /* What `near` should say, from the rows. */
@@ -231,19 +242,19 @@ bool codes_check_sliced(const struct code_kernels *set, uint64_t seed)
 {
 	static const uint32_t often[] = {0, 20, 128, 230, 256};
 	static struct sliced s;
-	struct edge bytes = edge_make(MOST_BLOCKS * SLICED_DIM_MAX * SLICED_ROWS / 8);
+	struct edge bytes = edge_make(MOST_BLOCKS * sliced_block_planes(SLICED_DIM_MAX) * SLICED_ROWS / 8);
 	struct prng p;
 	bool agree = true;
 
 	prng_seed(&p, seed);
 	for (s.planes = SLICED_STEP; s.planes <= SLICED_DIM_MAX; s.planes += SLICED_STEP)
 		for (s.blocks = 0; s.blocks <= MOST_BLOCKS; s.blocks += 1 + s.blocks) {
-			uint8_t *blocks = bytes.end - s.blocks * s.planes * SLICED_ROWS / 8;
+			uint8_t *blocks = bytes.end - s.blocks * sliced_block_planes(s.planes) * SLICED_ROWS / 8;
 			slice(&s, &p, often[(s.planes / SLICED_STEP + s.blocks) % 5], blocks);
 			for (uint32_t most = 0; most < s.planes && agree; most++) {
 				uint64_t plain[BLOCK_WORDS], fast[BLOCK_WORDS + 1];
 				fast[BLOCK_WORDS] = 0x5eed5eed;
-				size_t wanted = first_near(&s, most, plain), found = set->near(s.turned, blocks, s.planes, s.blocks, most, fast);
+				size_t wanted = first_near(&s, most, plain), found = set->near(&s.sliced, blocks, s.blocks, most, fast);
 				agree = wanted == found && fast[BLOCK_WORDS] == 0x5eed5eed && (wanted == s.blocks || !memcmp(plain, fast, sizeof(plain)));
 				if (!agree) fprintf(stderr, "near of %s, %zu blocks of %zu planes, at most %u: block %zu, not %zu, or other rows of it\n", set->name,
 					s.blocks, s.planes, (unsigned)most, found, wanted);

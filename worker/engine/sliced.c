@@ -27,11 +27,25 @@ static void transpose(uint64_t bits[WORD])
 		}
 }
 
+/* One less in the inverted counts of the rows of `ones`: first their lowest digit, which stands last. */
+static void count_down(uint64_t *counts, size_t height, uint64_t ones)
+{
+	for (size_t d = 0; d <= height && ones; d++) {
+		uint64_t *digit = &counts[(d ? d - 1 : height) * BLOCK_WORDS], old = *digit;
+		*digit = old ^ ones;
+		ones &= ~old;
+	}
+}
+
 static void block_make(const struct rows *rows, uint32_t first, size_t planes, uint64_t *ret)
 {
 	uint64_t bits[WORD];
+	size_t height = sliced_height(planes);
 
-	for (uint32_t word = 0; word < BLOCK_WORDS; word++)
+	for (uint32_t word = 0; word < BLOCK_WORDS; word++) {
+		uint64_t *counts = ret + planes * BLOCK_WORDS + word;
+		for (size_t d = 0; d <= height; d++) counts[d * BLOCK_WORDS] = UINT64_MAX;
+		counts[(height + 1) * BLOCK_WORDS] = 0;
 		for (size_t plane = 0; plane < planes; plane += WORD) {
 			for (uint32_t r = 0; r < WORD; r++) {
 				uint32_t row = first + word * WORD + r;
@@ -39,13 +53,17 @@ static void block_make(const struct rows *rows, uint32_t first, size_t planes, u
 				if (row < rows->n) memcpy(&bits[r], (const uint8_t *)rows_row(rows, row) + plane / 8, sizeof(bits[r]));
 			}
 			transpose(bits);
-			for (size_t b = 0; b < WORD && plane + b < planes; b++) ret[(plane + b) * BLOCK_WORDS + word] = bits[b];
+			for (size_t b = 0; b < WORD && plane + b < planes; b++) {
+				ret[(plane + b) * BLOCK_WORDS + word] = bits[b];
+				count_down(counts, height, bits[b]);
+			}
 		}
+	}
 }
 
 enum status sliced_make(const struct rows *rows, uint8_t **ret)
 {
-	size_t planes = sliced_planes(rows->metric, rows->dim), block = planes * (SLICED_ROWS / 8);
+	size_t planes = sliced_planes(rows->metric, rows->dim), block = sliced_block_planes(planes) * (SLICED_ROWS / 8);
 	size_t blocks = ((size_t)rows->n + SLICED_ROWS - 1) / SLICED_ROWS;
 
 	if (!planes || !blocks) {
@@ -76,18 +94,19 @@ static void offer(const struct rows *rows, uint32_t block, const uint64_t *near,
 
 void sliced_search(const struct rows *rows, uint32_t first, uint32_t end, const uint64_t *live, const struct query *query, struct topk *top)
 {
-	uint64_t turned[SLICED_DIM_MAX], near[BLOCK_WORDS];
-	size_t planes = sliced_planes(rows->metric, rows->dim), block = planes * (SLICED_ROWS / 8);
+	size_t planes = sliced_planes(rows->metric, rows->dim), block = sliced_block_planes(planes) * (SLICED_ROWS / 8);
+	struct sliced_query sliced;
+	uint64_t near[BLOCK_WORDS];
 
 	if (top->capacity == 0) return;
-	for (size_t b = 0; b < planes; b++) turned[b] = -(uint64_t)(((const uint8_t *)query->row)[b / 8] >> b % 8 & 1);
+	sliced_query_init(&sliced, query->row, planes);
 	for (uint32_t at = first; at < end; at++) {
 		uint32_t most = top->count < top->capacity ? UINT32_MAX : (uint32_t)top->hits[0].raw;
 		bool all = most >= planes;
 		if (all)
 			memset(near, 0xff, sizeof(near));
 		else
-			at += (uint32_t)code_kernels()->near(turned, rows->sliced + at * block, planes, end - at, most, near);
+			at += (uint32_t)code_kernels()->near(&sliced, rows->sliced + at * block, end - at, most, near);
 		if (at == end) return;
 		for (uint32_t word = 0; live && word < BLOCK_WORDS; word++) near[word] &= live[(at - first) * BLOCK_WORDS + word];
 		offer(rows, at, near, all, query, top);

@@ -1,5 +1,5 @@
 /* sliced.h - rows of few bits once more, by bit instead of by row (codes.h): what exact search of short codes reads. Derived from the rows when a segment
- * is opened; as many bytes as the rows have. */
+ * is opened; as many bytes as the rows have, and one a row for the number of its ones. */
 #ifndef ENGINE_SLICED_H
 #define ENGINE_SLICED_H
 
