@@ -19,6 +19,7 @@ enum {
 	SCORED_PART = 3, /* nor more of the rows than one in so many: then a scan is as good */
 	SETTLED = 2,              /* rungs */
 	PIECE = 8,                /* queries */
+	TRUTH_PIECE = 32,         /* that meet a run of codes while it is in cache */
 	/* The truth: of all rows those nearest by their codes are scored exactly. For so many queries it is compared with that of all rows, and where
 	 * more than one in a thousand is not among them, all rows are scored exactly for all. Codes tell least of products, where long rows stand for most of
 	 * their range. */
@@ -55,10 +56,10 @@ static struct query query_of(const struct measuring *m, uint32_t q)
 	return (struct query){rows_row(rows, m->rows[q]), rows->norm2 ? rows->norm2[m->rows[q]] : 0};
 }
 
-static enum status run(struct measuring *m, struct runner *runner, uint32_t queries, void (*piece)(void *arg, size_t i))
+static enum status run(struct measuring *m, struct runner *runner, uint32_t queries, uint32_t piece_queries, void (*piece)(void *arg, size_t i))
 {
 	m->queries = queries;
-	runner->run(runner, (queries + PIECE - 1) / PIECE, piece, m);
+	runner->run(runner, (queries + piece_queries - 1) / piece_queries, piece, m);
 	return (enum status)atomic_load(&m->status);
 }
 
@@ -181,13 +182,12 @@ static bool coded_truth(struct measuring *m, uint32_t first, uint32_t n)
 static void truth_piece(void *arg, size_t piece)
 {
 	struct measuring *m = arg;
-	uint32_t first = (uint32_t)piece * PIECE, n = m->queries - first < PIECE ? m->queries - first : PIECE;
+	uint32_t first = (uint32_t)piece * TRUTH_PIECE, end = m->queries - first < TRUTH_PIECE ? m->queries : first + TRUTH_PIECE;
 
 	if (atomic_load(&m->status) != STATUS_OK) return;
-	if (m->exactly)
-		(void)exact_truth(m, first, 1, n, m->truth + first);
-	else
-		(void)coded_truth(m, first, n);
+	if (!m->exactly) (void)coded_truth(m, first, end - first);
+	for (uint32_t q = first; m->exactly && q < end; q += PIECE)
+		if (!exact_truth(m, q, 1, end - q < PIECE ? end - q : PIECE, m->truth + q)) break;
 }
 
 /* Whether the codes lead to the truth. */
@@ -206,11 +206,11 @@ static bool codes_tell(struct measuring *m)
 
 static enum status find_truth(struct measuring *m, struct runner *runner)
 {
-	enum status status = run(m, runner, QUERIES, truth_piece);
+	enum status status = run(m, runner, QUERIES, TRUTH_PIECE, truth_piece);
 
 	if (status != STATUS_OK || codes_tell(m)) return (enum status)atomic_load(&m->status);
 	m->exactly = true;
-	return run(m, runner, QUERIES, truth_piece);
+	return run(m, runner, QUERIES, TRUTH_PIECE, truth_piece);
 }
 
 /* ---- a rung ---- */
@@ -311,7 +311,7 @@ static enum status ask(struct measuring *m, uint32_t step, struct runner *runner
 		m->asking[count++] = q;
 		before += m->got[q].scored;
 	}
-	enum status status = run(m, runner, count, measure_piece);
+	enum status status = run(m, runner, count, PIECE, measure_piece);
 	for (uint32_t i = 0; i < count; i++) after += m->got[m->asking[i]].scored;
 	if (before == 0) return status; /* the first rung */
 	for (uint32_t q = 0, i = 0; q < QUERIES; q += step) {
