@@ -3,6 +3,7 @@
 
 #include "bench/peers/grove_segment.h"
 #include "worker/engine/exact.h"
+#include "worker/engine/sliced.h"
 
 static const char *const searches[] = {"all=1", NULL};
 static const struct peer_build builds[] = {{"rows=1", (1 << METRIC_COUNT) - 1, searches}, {NULL, 0, NULL}};
@@ -14,10 +15,13 @@ static void build(const struct peer_set *set, const char *params, const char *fo
 static void *open_index(const struct peer_set *set, const char *params, const char *folder)
 {
 	struct index *it = calloc(1, sizeof(*it));
+	uint8_t *sliced;
 
 	if (!it) peer_die("not enough memory");
 	it->set = set;
 	it->rows = grove_rows(set);
+	if (sliced_make(&it->rows, &sliced) != STATUS_OK) peer_die("not enough memory");
+	it->rows.sliced = sliced;
 	return it;
 }
 

@@ -7,7 +7,6 @@
 
 #include "common/io.h"
 #include "worker/engine/ann.h"
-#include "worker/engine/sliced.h"
 
 static struct shard_identity identity(const struct peer_set *set, uint32_t trees)
 {
