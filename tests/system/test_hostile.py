@@ -17,6 +17,17 @@ import zmq
 import cluster
 
 
+def one_item_and_a_socket(c):
+    """An index `items` of one item; a ZeroMQ context and a socket of it, not yet connected."""
+    with c.client() as client:
+        client.create("items", dim=3, metric="euclidean", shards=2)
+        client.upsert("items", [1], numpy.ones((1, 3), numpy.float32))
+    context = zmq.Context()
+    s = context.socket(zmq.DEALER)
+    s.setsockopt(zmq.LINGER, 0)
+    return context, s
+
+
 class CommandLine(cluster.OneCluster):
     """Each misuse: an exit code, one sentence on stderr, nothing on stdout."""
 
@@ -146,12 +157,7 @@ class Wire(unittest.TestCase):
             return found
 
         with cluster.Cluster(workers=1) as c:
-            with c.client() as client:
-                client.create("items", dim=3, metric="euclidean", shards=2)
-                client.upsert("items", [1], numpy.ones((1, 3), numpy.float32))
-            context = zmq.Context()
-            s = context.socket(zmq.DEALER)
-            s.setsockopt(zmq.LINGER, 0)
+            context, s = one_item_and_a_socket(c)
             s.connect(c.endpoint)
             s.send_multipart(request(1, "hello", version_min=1, version_max=1, bundles=True))
             self.assertIs(replies(s, 1)[0][0]["bundles"], True)
@@ -245,12 +251,7 @@ class Wire(unittest.TestCase):
 
     def test_a_client_that_never_reads_harms_nobody(self):
         with cluster.Cluster(workers=1) as c:
-            with c.client() as client:
-                client.create("items", dim=3, metric="euclidean", shards=2)
-                client.upsert("items", [1], numpy.ones((1, 3), numpy.float32))
-            context = zmq.Context()
-            s = context.socket(zmq.DEALER)
-            s.setsockopt(zmq.LINGER, 0)
+            context, s = one_item_and_a_socket(c)
             s.setsockopt(zmq.RCVHWM, 1)
             s.setsockopt(zmq.RCVBUF, 4096)
             s.connect(c.endpoint)
