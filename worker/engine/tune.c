@@ -13,13 +13,13 @@
 
 enum {
 	QUERIES = 960,       /* for k of 1 and 10, no more than GRAPH_ROWS_MIN: the standard error at .95 is about .003, at worst (all is found or nothing) .007 */
-	QUERIES_WIDE = 120, /* of them for k of 100, with as many neighbours to find in all */
+	QUERIES_WIDE = 120,  /* of them for k of 100, with as many neighbours to find in all */
 	K = 10, K_WIDE = 100,
 	EF_LEAST = 2, EF_LEAST_WIDE = 3, EF_MOST = 6000,
 	SCORED_PART = 3, /* nor more of the rows than one in so many: then a scan is as good */
-	SETTLED = 2,              /* rungs */
+	SETTLED = 2,         /* rungs */
 	PIECE = 8,                /* queries */
-	TRUTH_PIECE = 32,         /* that meet a run of codes while it is in cache */
+	TRUTH_PIECE = 32,    /* that meet a run of codes while it is in cache */
 	/* The truth: of all rows those nearest by their codes are scored exactly. For so many queries it is compared with that of all rows, and where
 	 * more than one in a thousand is not among them, all rows are scored exactly for all. Codes tell least of products, where long rows stand for most of
 	 * their range. */
