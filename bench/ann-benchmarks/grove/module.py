@@ -64,9 +64,8 @@ class Grove(BaseANN):
         return {"dist_comps": int(sum(part["candidates"].sum() for part in self._coverage))}
 
     def get_memory_usage(self):
-        """Of the workers, in KB."""
-        if self._index is not None:
-            time.sleep(BEAT_SECONDS)
+        """Of the workers, in KB: also what else a cluster that GROVE_ENDPOINT names holds, and what of dropped indexes it gives back."""
+        time.sleep(BEAT_SECONDS)
         return sum(worker["memory_bytes"] for worker in self._client.status()["workers"]) / 1024
 
     def done(self):
