@@ -55,6 +55,7 @@ static inline bool pulse_stop(const struct pulse *p) { return p && p->stop && p-
 
 /* One stored query row (aligned to 64, padded with zeros) with its norm. */
 struct query { const void *row; float norm2; };
+static inline struct query rows_query(const struct rows *r, uint32_t i) { return (struct query){rows_row(r, i), r->norm2 ? r->norm2[i] : 0}; }
 
 /* What a search did, added to by each call. */
 struct search_work { uint64_t candidates; /* distinct rows scored */ bool truncated; /* stopped by the pulse before its effort was spent */ };

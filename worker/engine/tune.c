@@ -1,6 +1,5 @@
 /* tune.c - see tune.h. Two ladders of efforts, for k of 10 (whose best hit also tells of k = 1) and of 100; a ladder ends where nearly everything is
- * found. The curve in between: log(1 - recall) is nearly straight over log(ef). One pass over the codes of all rows, several queries to a block,
- * gives the truth for both. */
+ * found. The curve in between: log(1 - recall) is nearly straight over log(ef). */
 #include "worker/engine/tune.h"
 
 #include <math.h>
@@ -8,8 +7,8 @@
 #include <string.h>
 
 #include "common/prng.h"
-#include "worker/engine/exact.h"
 #include "worker/engine/held_out.h"
+#include "worker/engine/truth.h"
 
 enum {
 	QUERIES = 960,       /* for k of 1 and 10, no more than GRAPH_ROWS_MIN: the standard error at .95 is about .003, at worst (all is found or nothing) .007 */
@@ -18,19 +17,11 @@ enum {
 	EF_LEAST = 2, EF_LEAST_WIDE = 3, EF_MOST = 6000,
 	SCORED_PART = 3, /* nor more of the rows than one in so many: then a scan is as good */
 	SETTLED = 2,         /* rungs */
-	PIECE = 8,                /* queries */
-	TRUTH_PIECE = 32,    /* that meet a run of codes while it is in cache */
-	/* The truth: of all rows those nearest by their codes are scored exactly. For so many queries it is compared with that of all rows, and where
-	 * more than one in a thousand is not among them, all rows are scored exactly for all. Codes tell least of products, where long rows stand for most of
-	 * their range. */
-	TRUTH_KEPT = 400, TRUTH_KEPT_DOT = 1200, TRUTH_ROOM = 4096, TRUTH_RUN = 512, TRUTH_CHECKED = 16,
+	PIECE = 8,           /* queries */
 };
-_Static_assert((int)QUERIES <= (int)GRAPH_ROWS_MIN && QUERIES % QUERIES_WIDE == 0 && QUERIES % TRUTH_CHECKED == 0, "each query is another row, and some of them are chosen by steps");
+_Static_assert((int)QUERIES <= (int)GRAPH_ROWS_MIN && QUERIES % QUERIES_WIDE == 0, "each query is another row, and some of them are chosen by steps");
 static const double ENOUGH = 0.9996;
 static const double LADDER = 1.6;
-
-/* The raw distance of the nearest, of the tenth and of the hundredth. */
-struct truth { float last[TUNE_KS]; };
 
 /* What one query found of the k nearest, and whether the nearest; and on how many rungs, the last ones, it found them all. */
 struct got { double scored; uint32_t found, whole; bool first; };
@@ -41,7 +32,6 @@ struct measuring {
 	uint32_t *rows;    /* [QUERIES] */
 	struct truth *truth;
 	struct held_out *held;
-	bool exactly;      /* the truth, from all rows */
 	/* A rung of a ladder. */
 	uint32_t queries, k;
 	struct graph_effort effort;
@@ -50,167 +40,10 @@ struct measuring {
 	_Atomic int status;
 };
 
-static struct query query_of(const struct measuring *m, uint32_t q)
-{
-	const struct rows *rows = &m->space->rows;
-	return (struct query){rows_row(rows, m->rows[q]), rows->norm2 ? rows->norm2[m->rows[q]] : 0};
-}
-
-static enum status run(struct measuring *m, struct runner *runner, uint32_t queries, uint32_t piece_queries, void (*piece)(void *arg, size_t i))
-{
-	m->queries = queries;
-	runner->run(runner, (queries + piece_queries - 1) / piece_queries, piece, m);
-	return (enum status)atomic_load(&m->status);
-}
-
 static bool fail(struct measuring *m, enum status status)
 {
 	atomic_store(&m->status, status);
 	return false;
-}
-
-/* ---- the truth ---- */
-
-/* From the nearest rows but the query's own, of which the row itself is one more. */
-static void keep_truth(const struct measuring *m, uint32_t q, struct topk *top, struct truth *ret)
-{
-	uint64_t self = m->space->rows.ids[m->rows[q]];
-	uint32_t rank = 0;
-
-	topk_sort(top);
-	for (int j = 0; j < TUNE_KS; j++) ret->last[j] = top->count ? top->hits[top->count - 1].raw : 0;
-	for (size_t i = 0; i < top->count; i++) {
-		if (top->hits[i].id == self) continue;
-		rank++;
-		for (int j = 0; j < TUNE_KS; j++)
-			if (rank == tune_ks[j]) ret->last[j] = top->hits[i].raw;
-	}
-}
-
-/* For the rows first, first + step, .. */
-static bool exact_truth(struct measuring *m, uint32_t first, uint32_t step, uint32_t n, struct truth *ret)
-{
-	struct hit hits[PIECE][K_WIDE + 1];
-	struct query queries[PIECE] = {{0}};
-	struct topk tops[PIECE];
-	struct search_work works[PIECE] = {{0}};
-
-	for (uint32_t i = 0; i < n; i++) {
-		queries[i] = query_of(m, first + i * step);
-		topk_init(&tops[i], hits[i], K_WIDE + 1);
-	}
-	exact_search(&m->space->rows, queries, n, m->pulse, tops, works);
-	for (uint32_t i = 0; i < n; i++) {
-		if (works[i].truncated) return fail(m, STATUS_CANCELLED);
-		keep_truth(m, first + i * step, &tops[i], &ret[i]);
-	}
-	return true;
-}
-
-/* The rows nearest by their codes: score << 32 | row, in no order. */
-struct nearest { uint64_t keys[TRUTH_ROOM]; uint32_t count, kept; uint64_t most; /* none as large is wanted any more */ };
-
-static int by_key(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
-}
-
-static void nearest_cut(struct nearest *n)
-{
-	qsort(n->keys, n->count, sizeof(*n->keys), by_key);
-	if (n->count <= n->kept) return;
-	n->count = n->kept;
-	n->most = n->keys[n->kept - 1];
-}
-
-/* A run of rows, at most TRUTH_RUN. */
-static void nearest_add(struct nearest *n, const struct codes *c, const uint8_t *query, uint32_t first, uint32_t count)
-{
-	struct codes run = {c->metric, c->stride, c->base + (size_t)first * c->stride};
-	uint32_t scores[TRUTH_RUN];
-
-	quant_score(&run, query, NULL, count, scores);
-	for (uint32_t i = 0; i < count; i++)
-		if (scores[i] <= n->most >> 32) n->keys[n->count++] = (uint64_t)scores[i] << 32 | (first + i);
-	if (n->count > n->kept + 2 * TRUTH_RUN) nearest_cut(n);
-}
-
-static void truth_of_one(const struct measuring *m, uint32_t q, struct nearest *near, struct truth *ret)
-{
-	const struct rows *rows = &m->space->rows;
-	struct query query = query_of(m, q);
-	struct hit hits[K_WIDE + 1];
-	struct topk top;
-
-	topk_init(&top, hits, K_WIDE + 1);
-	nearest_cut(near);
-	for (uint32_t i = 0; i < near->count; i++) {
-		uint32_t row = (uint32_t)near->keys[i];
-		topk_push(&top, (struct hit){rows->ids[row], vec_raw(rows->metric, rows_row(rows, row), rows->norm2 ? rows->norm2[row] : 0, query.row, query.norm2,
-			rows->dim)});
-	}
-	keep_truth(m, q, &top, ret);
-}
-
-static bool coded_truth(struct measuring *m, uint32_t first, uint32_t n)
-{
-	const struct rows *rows = &m->space->rows;
-	const struct codes *codes = &m->space->codes;
-	struct nearest *near = calloc(n, sizeof(*near));
-	uint8_t *queries = aligned_alloc(CODE_ALIGN, (size_t)n * codes->stride);
-	bool done = near && queries;
-
-	if (!done) atomic_store(&m->status, STATUS_NO_MEMORY);
-	for (uint32_t i = 0; done && i < n; i++) {
-		struct query query = query_of(m, first + i);
-		quant_encode_query(&m->space->forest.quant, rows->metric, rows->dim, &query, queries + (size_t)i * codes->stride);
-		near[i].kept = rows->metric == METRIC_DOT ? TRUTH_KEPT_DOT : TRUTH_KEPT;
-		near[i].most = UINT64_MAX;
-	}
-	for (uint32_t at = 0; done && at < rows->n; at += TRUTH_RUN) {
-		uint32_t count = rows->n - at < TRUTH_RUN ? rows->n - at : TRUTH_RUN;
-		for (uint32_t i = 0; i < n; i++) nearest_add(&near[i], codes, queries + (size_t)i * codes->stride, at, count);
-		if (pulse_stop(m->pulse)) done = fail(m, STATUS_CANCELLED);
-	}
-	for (uint32_t i = 0; done && i < n; i++) truth_of_one(m, first + i, &near[i], &m->truth[first + i]);
-	free(near);
-	free(queries);
-	return done;
-}
-
-static void truth_piece(void *arg, size_t piece)
-{
-	struct measuring *m = arg;
-	uint32_t first = (uint32_t)piece * TRUTH_PIECE, end = m->queries - first < TRUTH_PIECE ? m->queries : first + TRUTH_PIECE;
-
-	if (atomic_load(&m->status) != STATUS_OK) return;
-	if (!m->exactly) (void)coded_truth(m, first, end - first);
-	for (uint32_t q = first; m->exactly && q < end; q += PIECE)
-		if (!exact_truth(m, q, 1, end - q < PIECE ? end - q : PIECE, m->truth + q)) break;
-}
-
-/* Whether the codes lead to the truth. */
-static bool codes_tell(struct measuring *m)
-{
-	struct truth exact[TRUTH_CHECKED];
-	uint32_t step = QUERIES / TRUTH_CHECKED;
-	unsigned wrong = 0;
-
-	for (uint32_t first = 0; first < TRUTH_CHECKED; first += PIECE)
-		if (!exact_truth(m, first * step, step, PIECE, exact + first)) return true; /* m->status says more */
-	for (uint32_t i = 0; i < TRUTH_CHECKED; i++)
-		for (int j = 0; j < TUNE_KS; j++) wrong += exact[i].last[j] < m->truth[i * step].last[j];
-	return wrong == 0;
-}
-
-static enum status find_truth(struct measuring *m, struct runner *runner)
-{
-	enum status status = run(m, runner, QUERIES, TRUTH_PIECE, truth_piece);
-
-	if (status != STATUS_OK || codes_tell(m)) return (enum status)atomic_load(&m->status);
-	m->exactly = true;
-	return run(m, runner, QUERIES, TRUTH_PIECE, truth_piece);
 }
 
 /* ---- a rung ---- */
@@ -219,7 +52,7 @@ static bool measure_one(struct measuring *m, uint32_t q, struct graph_scratch *s
 {
 	struct graph_absence absence = held_out_absence(m->held, q);
 	const struct truth *truth = &m->truth[q];
-	struct query query = query_of(m, q);
+	struct query query = rows_query(&m->space->rows, m->rows[q]);
 	struct search_work work = {0};
 	struct hit hits[K_WIDE];
 	struct topk top;
@@ -311,16 +144,16 @@ static enum status ask(struct measuring *m, uint32_t step, struct runner *runner
 		m->asking[count++] = q;
 		before += m->got[q].scored;
 	}
-	enum status status = run(m, runner, count, PIECE, measure_piece);
+	m->queries = count;
+	runner->run(runner, (count + PIECE - 1) / PIECE, measure_piece, m);
 	for (uint32_t i = 0; i < count; i++) after += m->got[m->asking[i]].scored;
-	if (before == 0) return status; /* the first rung */
-	for (uint32_t q = 0, i = 0; q < QUERIES; q += step) {
+	for (uint32_t q = 0, i = 0; before > 0 && q < QUERIES; q += step) { /* but on the first rung */
 		if (i < count && m->asking[i] == q)
 			i++;
 		else
 			m->got[q].scored *= after / before;
 	}
-	return status;
+	return (enum status)atomic_load(&m->status);
 }
 
 /* Climb until nearly everything is found, or it costs too much; points are added to efforts. */
@@ -399,7 +232,7 @@ enum status tune_measure(const struct graph_space *space, uint64_t seed, struct 
 	*ret_count = 0;
 	if (space->graph.n == 0) return STATUS_OK;
 	status = measuring_init(&m, space, seed, runner, pulse);
-	if (status == STATUS_OK) status = find_truth(&m, runner);
+	if (status == STATUS_OK) status = truth_find(space, m.rows, QUERIES, runner, pulse, m.truth);
 	if (status == STATUS_OK) status = climb(&m, K, QUERIES, EF_LEAST, runner, efforts, &count);
 	if (status == STATUS_OK) status = climb(&m, K_WIDE, QUERIES_WIDE, EF_LEAST_WIDE, runner, efforts, &count);
 	measuring_release(&m);
