@@ -212,7 +212,7 @@ static void busy_for_longer_than_the_patience_ends_the_job_as_busy(void **state)
 	grove_client *client = start(&s, 1000000, STATUS_BUSY);
 	uint64_t before = clock_us();
 	assert_int_equal(run_puts(client, 4, 300, false, &taken, &in_flight), 0);
-	assert_in_range(clock_us() - before, 100000, 3000000);
+	assert_in_range(clock_us() - before, 100000, 30000000); /* not for ever */
 	assert_true(taken < JOBS); /* what was under way ended, no more was taken */
 	end(&s, &client);
 }

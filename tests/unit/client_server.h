@@ -25,7 +25,7 @@ enum behaviour {
 	ANSWER,	       /* as a coordinator would */
 	SILENT,	       /* takes requests and says nothing */
 	GARBAGE,       /* says nonsense instead */
-	LATE,	       /* answers after LATE_MS */
+	LATE,	       /* answers when it is told to behave otherwise */
 	WRONG_COUNT,   /* one outcome or query fewer than asked */
 	TOO_MANY_HITS, /* more than k */
 	MIXED,	       /* of three items: ok, rejected, unknown */
@@ -35,7 +35,7 @@ enum behaviour {
 	TWICE,		   /* every answer comes twice */
 	HOLD_THEN_REVERSE, /* keeps requests until HOLD of them are there, then answers the last first */
 };
-enum { LATE_MS = 900, HOLD = 5, HITS = 2 };
+enum { HOLD = 5, HITS = 2 };
 
 struct server {
 	struct net *net;
@@ -183,7 +183,7 @@ static void serve(struct server *s, struct net_socket *socket, const struct net_
 		struct net_frame frames[2] = {{noise, sizeof(noise)}, {noise, 3}};
 		for (size_t n = 1; n <= 2; n++) assert_int_equal(net_send(socket, &m->peer, false, frames, n), STATUS_OK);
 	} else if (b == LATE) {
-		clock_sleep_us(LATE_MS * 1000);
+		while (s->behaviour == LATE && !s->stop) clock_sleep_us(1000);
 		answer(s, socket, &m->peer, &r, ANSWER);
 	}
 	buf_release(&scratch);
@@ -269,7 +269,7 @@ static inline grove_client *connect_to(const struct server *s, uint32_t timeout_
 {
 	grove_client *client = NULL;
 	char why[GROVE_TEXT_MAX] = "";
-	int code = grove_open(s->endpoint, 5000, &client, why, sizeof(why));
+	int code = grove_open(s->endpoint, 20000, &client, why, sizeof(why));
 	if (code != GROVE_OK) fail_msg("open: %s", why);
 	assert_int_equal(grove_set_timeout(client, timeout_ms), GROVE_OK);
 	return client;

@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "tests/unit/client_server.h"
 
@@ -22,14 +24,14 @@ static void open_without_a_server_is_unavailable_and_names_the_endpoint(void **s
 	assert_int_equal(grove_open("tcp://127.0.0.1:1", 300, &client, why, sizeof(why)), GROVE_UNAVAILABLE);
 	assert_null(client);
 	assert_non_null(strstr(why, "tcp://127.0.0.1:1"));
-	assert_in_range(clock_us() - before, 300000, 2500000);
+	assert_in_range(clock_us() - before, 300000, 10000000); /* the upper bound: no timeout of another kind, on a slow machine too */
 }
 
 static void hello_tells_the_server(void **state)
 {
 	struct server s;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 1000);
+	grove_client *client = connect_to(&s, 20000);
 	assert_string_equal(grove_server(client), "scripted 1");
 	assert_string_equal(grove_message(client), "");
 	assert_int_equal(grove_in_flight(client), 0);
@@ -43,7 +45,7 @@ static void hits_come_back_with_every_bit_of_their_ids(void **state)
 	struct server s;
 	grove_reply *reply = NULL;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 2000);
+	grove_client *client = connect_to(&s, 20000);
 	grove_search_args args = {.queries = 3, .dim = 2, .vectors = vectors, .k = 2};
 	assert_int_equal(grove_search(client, "x", &args, &reply), GROVE_OK);
 	grove_close(&client); /* the reply outlives it */
@@ -58,7 +60,7 @@ static void hits_come_back_with_every_bit_of_their_ids(void **state)
 	}
 	grove_reply_free(&reply);
 	assert_null(reply);
-	assert_int_equal(s.last_timeout_ms, 2000);
+	assert_int_equal(s.last_timeout_ms, 20000);
 	server_stop(&s);
 }
 
@@ -67,7 +69,7 @@ static void incomplete_search_carries_its_hits_and_what_is_missing(void **state)
 	struct server s;
 	grove_reply *reply = NULL;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 2000);
+	grove_client *client = connect_to(&s, 20000);
 	s.behaviour = PARTIAL;
 	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
 	assert_int_equal(grove_search(client, "x", &args, &reply), GROVE_INCOMPLETE);
@@ -91,7 +93,7 @@ static void silent_server_makes_a_read_time_out_and_a_write_unknown_after_timeou
 	s.behaviour = SILENT;
 	uint64_t before = clock_us();
 	assert_int_equal(grove_list(client, &reply), GROVE_TIMEOUT);
-	assert_in_range(clock_us() - before, 790000, 1500000);
+	assert_in_range(clock_us() - before, 790000, 10000000);
 	grove_reply_free(&reply);
 	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_UNKNOWN);
 	assert_int_equal(reply->outcome_count, 3);
@@ -110,9 +112,11 @@ static void garbage_is_dropped_and_the_handle_stays_usable(void **state)
 	grove_client *client = connect_to(&s, 100);
 	s.behaviour = GARBAGE;
 	assert_int_equal(grove_list(client, NULL), GROVE_TIMEOUT);
-	assert_int_equal(grove_dropped_messages(client), 2);
+	while (s.requests < 2) clock_sleep_us(1000);
 	s.behaviour = ANSWER;
+	assert_int_equal(grove_set_timeout(client, 20000), GROVE_OK);
 	assert_int_equal(grove_list(client, NULL), GROVE_OK);
+	assert_int_equal(grove_dropped_messages(client), 2);
 	grove_close(&client);
 	server_stop(&s);
 }
@@ -126,7 +130,7 @@ static void late_answer_never_meets_another_request(void **state)
 	s.behaviour = LATE;
 	assert_int_equal(grove_list(client, NULL), GROVE_TIMEOUT);
 	s.behaviour = ANSWER;
-	assert_int_equal(grove_set_timeout(client, 5000), GROVE_OK);
+	assert_int_equal(grove_set_timeout(client, 20000), GROVE_OK);
 	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
 	assert_int_equal(grove_search(client, "x", &args, &reply), GROVE_OK);
 	assert_int_equal(reply->hits.total, 2);
@@ -141,7 +145,7 @@ static void pages_follow_each_other_until_the_end(void **state)
 	struct server s;
 	grove_reply *reply = NULL;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 2000);
+	grove_client *client = connect_to(&s, 20000);
 	grove_scan_args args = {.limit = 3, .with_vector = 1};
 	assert_int_equal(grove_scan(client, "x", &args, &reply), GROVE_OK);
 	assert_int_equal(reply->rows.count, 3);
@@ -170,7 +174,7 @@ static void answers_that_do_not_fit_the_question_are_refused(void **state)
 	struct server s;
 	grove_reply *reply = NULL;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 2000);
+	grove_client *client = connect_to(&s, 20000);
 	grove_search_args args = {.queries = 2, .dim = 2, .vectors = vectors, .k = 2};
 	s.behaviour = WRONG_COUNT;
 	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_UNSUPPORTED);
@@ -190,7 +194,7 @@ static void outcomes_are_told_item_by_item_and_the_whole_is_not_ok(void **state)
 	struct server s;
 	grove_reply *reply = NULL;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 2000);
+	grove_client *client = connect_to(&s, 20000);
 	s.behaviour = MIXED;
 	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_UNKNOWN);
 	assert_int_equal(reply->outcomes[0], GROVE_ITEM_OK);
@@ -223,7 +227,7 @@ static void answers_may_come_in_any_order(void **state)
 	struct server s;
 	grove_ticket tickets[HOLD], first = 0;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 3000);
+	grove_client *client = connect_to(&s, 20000);
 	s.behaviour = HOLD_THEN_REVERSE;
 	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
 	for (uint32_t i = 0; i < HOLD; i++) {
@@ -231,7 +235,7 @@ static void answers_may_come_in_any_order(void **state)
 		assert_int_equal(grove_search_submit(client, "x", &args, &tickets[i]), GROVE_OK);
 	}
 	assert_int_equal(grove_in_flight(client), HOLD);
-	assert_int_equal(grove_poll(client, 3000, &first), GROVE_OK);
+	assert_int_equal(grove_poll(client, 20000, &first), GROVE_OK);
 	assert_true(first == tickets[HOLD - 1]);
 	for (uint32_t i = 0; i < HOLD; i++) {
 		grove_reply *reply;
@@ -251,12 +255,15 @@ static void second_answer_to_the_same_request_is_dropped(void **state)
 	grove_ticket ticket, first;
 	grove_reply *reply;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 3000);
+	grove_client *client = connect_to(&s, 20000);
 	s.behaviour = TWICE;
 	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
 	assert_int_equal(grove_search_submit(client, "x", &args, &ticket), GROVE_OK);
-	clock_sleep_us(200000); /* both are there when we look */
-	assert_int_equal(grove_poll(client, 3000, &first), GROVE_OK);
+	while (s.requests < 2) clock_sleep_us(1000);
+	s.behaviour = ANSWER;
+	assert_int_equal(grove_list(client, NULL), GROVE_OK); /* both came before its own */
+	assert_int_equal(grove_poll(client, 0, &first), GROVE_OK);
+	assert_true(first == ticket);
 	assert_int_equal(grove_wait(client, ticket, &reply), GROVE_OK);
 	assert_int_equal(reply->hits.total, 2);
 	assert_int_equal(grove_dropped_messages(client), 1);
@@ -270,7 +277,7 @@ static void one_past_the_bound_in_flight_is_busy_at_once(void **state)
 	struct server s;
 	grove_ticket ticket, first = 0;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 2000);
+	grove_client *client = connect_to(&s, 20000);
 	s.behaviour = SILENT;
 	for (int i = 0; i < GROVE_IN_FLIGHT_MAX; i++) {
 		assert_int_equal(grove_list_submit(client, &ticket), GROVE_OK);
@@ -288,30 +295,34 @@ static void one_past_the_bound_in_flight_is_busy_at_once(void **state)
 static void handle_comes_back_after_the_server_was_restarted(void **state)
 {
 	struct server s, again;
-	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 8000);
-	char endpoint[64];
-	snprintf(endpoint, sizeof(endpoint), "%s", s.endpoint);
+	char folder[] = "/tmp/grove-client-XXXXXX", endpoint[64]; /* a port that was chosen could meanwhile be another's */
+	assert_non_null(mkdtemp(folder));
+	snprintf(endpoint, sizeof(endpoint), "ipc://%s/s", folder);
+	server_start(&s, endpoint);
+	grove_client *client = connect_to(&s, 20000);
 	server_stop(&s);
-	clock_sleep_us(50000);
 	assert_int_equal(grove_set_timeout(client, 300), GROVE_OK);
 	grove_reply *reply = NULL;
-	assert_int_equal(grove_upsert(client, "x", &three, &reply), GROVE_UNAVAILABLE); /* never sent: certainly not applied */
+	/* Until the end of the connection is noticed. */
+	for (uint64_t end = clock_us() + 60000000; grove_upsert(client, "x", &three, &reply) == GROVE_UNKNOWN; grove_reply_free(&reply)) assert_true(clock_us() < end);
+	assert_int_equal(reply->code, GROVE_UNAVAILABLE); /* never sent: certainly not applied */
 	assert_int_equal(reply->outcomes[0], GROVE_ITEM_REJECTED);
 	grove_reply_free(&reply);
-	assert_int_equal(grove_set_timeout(client, 8000), GROVE_OK);
+	assert_int_equal(grove_set_timeout(client, 20000), GROVE_OK);
 	server_start(&again, endpoint);
 	assert_int_equal(grove_upsert(client, "x", &three, NULL), GROVE_OK);
 	assert_int_equal(again.requests, 1);
 	grove_close(&client);
 	server_stop(&again);
+	unlink(endpoint + strlen("ipc://"));
+	rmdir(folder);
 }
 
 static void the_effort_goes_as_it_was_named(void **state)
 {
 	struct server s;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 2000);
+	grove_client *client = connect_to(&s, 20000);
 	grove_search_args args = {.queries = 1, .dim = 2, .vectors = vectors, .k = 2};
 	assert_int_equal(grove_search(client, "x", &args, NULL), GROVE_OK);
 	assert_true(s.last_mode == SEARCH_GRAPH && s.last_search_k == 0 && s.last_recall == 0);
@@ -339,7 +350,7 @@ static void wrong_calls_are_refused_before_anything_is_sent(void **state)
 	struct server s;
 	grove_ticket ticket = 7;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 1000);
+	grove_client *client = connect_to(&s, 20000);
 	int requests = s.requests;
 	grove_search_args neither = {.queries = 1, .k = 1},
 			  both = {.queries = 1, .k = 1, .dim = 2, .vectors = vectors, .ids = three_ids};
@@ -381,7 +392,7 @@ static void keys_become_ids_and_may_stand_beside_ids(void **state)
 {
 	struct server s;
 	server_start(&s, "tcp://127.0.0.1:*");
-	grove_client *client = connect_to(&s, 2000);
+	grove_client *client = connect_to(&s, 20000);
 	const uint32_t all[3] = {1, 2, 3}, some[3] = {0, 2, 3};
 	grove_items items = {.count = 3, .dim = 2, .vectors = vectors, .keys = {.sizes = all, .bytes = "abbccc"}};
 	assert_int_equal(grove_upsert(client, "x", &items, NULL), GROVE_OK); /* the server's decoder has checked the hashes */
