@@ -19,6 +19,7 @@ enum {
 	RERANK_SAMPLE = 16,  /* rows whose distances tell how much codes err */
 	RERANK_AHEAD = 4,    /* rows asked from memory before their turn */
 	RERANK_EF = 6,       /* codes misjudge a few in a thousand by more than forty places, which those who look longer want to find */
+	CODE_AHEAD = 256,    /* bytes of a code that are asked for before its turn; the processor sees where the rest of a long one is */
 	PULSE_STEPS = 16,
 	PULSE_EXACT = 1024,  /* rows scored exactly between two questions to the pulse: so many are, even after it has said stop */
 	DOOR_EF = 96,        /* one leaf more to enter through for so many rows of the pool, */
@@ -189,8 +190,7 @@ static inline __attribute__((always_inline)) void prefetch_code(const struct cod
 {
 	const uint8_t *code = c->base + (size_t)row * c->stride;
 
-	__builtin_prefetch(code);
-	__builtin_prefetch(code + 64);
+	for (size_t at = 0; at < CODE_AHEAD && at < c->stride; at += CODE_ALIGN) __builtin_prefetch(code + at);
 }
 
 /* Where the neighbours of *row stand if another row is absent. */
