@@ -54,8 +54,8 @@ void knn_sort(knn_key *keys, size_t n)
 	}
 }
 
-/* The `keep` least of n come first, in no order; returns the largest of them. Hoare's selection by the median of three. */
-static knn_key select_least(knn_key *keys, size_t n, size_t keep)
+/* Hoare's selection by the median of three. */
+static inline knn_key select_least(knn_key *keys, size_t n, size_t keep)
 {
 	size_t low = 0, high = n - 1, target = keep - 1;
 
@@ -80,6 +80,8 @@ static knn_key select_least(knn_key *keys, size_t n, size_t keep)
 	}
 	return keys[target];
 }
+
+knn_key knn_select(knn_key *keys, size_t n, size_t keep) { return select_least(keys, n, keep); }
 
 /* ---- a group ---- */
 

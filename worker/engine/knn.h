@@ -29,5 +29,7 @@ MUST_CHECK enum status knn_build(const struct codes *codes, const struct forest_
 
 /* Sorts ascending; for short runs. */
 void knn_sort(knn_key *keys, size_t n);
+/* The `keep` least of n come first, in no order; returns the largest of them. 1 <= keep <= n. */
+knn_key knn_select(knn_key *keys, size_t n, size_t keep);
 
 #endif

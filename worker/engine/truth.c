@@ -2,18 +2,24 @@
 #include "worker/engine/truth.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "worker/engine/exact.h"
+#include "worker/engine/knn.h"
 
 enum {
 	FOUND = 100 + 1,    /* the most of tune_ks, and the row itself */
 	EXACT_PIECE = 8,    /* queries */
 	CODED_PIECE = 32,   /* that meet a run of codes while it is in cache */
 	/* Of all rows so many are scored exactly. Codes tell least of products, where long rows stand for most of their range. */
-	KEPT = 400, KEPT_DOT = 1200, ROOM = 4096, RUN = 512,
-	CHECKED = TRUTH_ROWS_LEAST,
+	KEPT = 400, KEPT_DOT = 1200,
+	RUN = 512,          /* rows */
+	SPARE = 256,        /* nearest that are waited for before the farthest are dropped */
+	ROOM = KEPT_DOT + SPARE + RUN,
+	CHECKED = TRUTH_ROWS_LEAST, CHECKED_PIECE = 4,
 };
+_Static_assert(CHECKED % CHECKED_PIECE == 0 && (int)CHECKED_PIECE <= (int)EXACT_PIECE && RUN % 8 == 0, "pieces are whole");
 
 struct finding {
 	const struct graph_space *space;
@@ -22,6 +28,7 @@ struct finding {
 	const struct pulse *pulse;
 	bool exactly; /* from all rows */
 	struct truth *truth; /* [count] */
+	struct truth checked[CHECKED];
 	_Atomic int status;
 };
 
@@ -71,33 +78,46 @@ static bool exact_truth(struct finding *f, uint32_t first, uint32_t step, uint32
 
 /* ---- from the nearest by their codes ---- */
 
-/* score << 32 | row, in no order. */
-struct nearest { uint64_t keys[ROOM]; uint32_t count, kept; uint64_t most; /* none as large is wanted any more */ };
-
-static int by_key(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
-}
+/* The rows nearest so far and some more, in no order. */
+struct nearest {
+	knn_key keys[ROOM];
+	uint32_t count, kept;
+	uint32_t most; /* none that is farther is wanted any more */
+};
 
 static void nearest_cut(struct nearest *n)
 {
-	qsort(n->keys, n->count, sizeof(*n->keys), by_key);
-	if (n->count <= n->kept) return;
+	if (n->count < n->kept) return;
+	n->most = knn_apart(knn_select(n->keys, n->count, n->kept));
 	n->count = n->kept;
-	n->most = n->keys[n->kept - 1];
+}
+
+/* Which of the scores are at most that, in their order; few are, and the others are passed over eight at a time. */
+static uint32_t find_within(const uint32_t *scores, uint32_t count, uint32_t most, uint32_t *ret)
+{
+	uint8_t within[RUN];
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < count; i++) within[i] = scores[i] <= most;
+	memset(within + count, 0, RUN - count);
+	for (uint32_t first = 0; first < count; first += 8) {
+		uint64_t some;
+		memcpy(&some, within + first, sizeof(some));
+		for (; some; some &= some - 1) ret[found++] = first + (uint32_t)__builtin_ctzll(some) / 8;
+	}
+	return found;
 }
 
 /* A run of rows, at most RUN. */
 static void nearest_add(struct nearest *n, const struct codes *c, const uint8_t *query, uint32_t first, uint32_t count)
 {
 	struct codes run = {c->metric, c->stride, c->base + (size_t)first * c->stride};
-	uint32_t scores[RUN];
+	uint32_t scores[RUN], near[RUN];
 
 	quant_score(&run, query, NULL, count, scores);
-	for (uint32_t i = 0; i < count; i++)
-		if (scores[i] <= n->most >> 32) n->keys[n->count++] = (uint64_t)scores[i] << 32 | (first + i);
-	if (n->count > n->kept + 2 * RUN) nearest_cut(n);
+	uint32_t found = find_within(scores, count, n->most, near);
+	for (uint32_t i = 0; i < found; i++) n->keys[n->count++] = knn_key_of(scores[near[i]], first + near[i]);
+	if (n->count >= n->kept + SPARE) nearest_cut(n);
 }
 
 static void truth_of_one(const struct finding *f, uint32_t q, struct nearest *near, struct truth *ret)
@@ -110,19 +130,21 @@ static void truth_of_one(const struct finding *f, uint32_t q, struct nearest *ne
 	topk_init(&top, hits, FOUND);
 	nearest_cut(near);
 	for (uint32_t i = 0; i < near->count; i++) {
-		uint32_t row = (uint32_t)near->keys[i];
+		uint32_t row = knn_row(near->keys[i]);
 		struct query of = rows_query(rows, row);
 		topk_push(&top, (struct hit){rows->ids[row], vec_raw(rows->metric, of.row, of.norm2, query.row, query.norm2, rows->dim)});
 	}
 	keep_truth(f, q, &top, ret);
 }
 
+/* Begins where the queries stand: rows in the order of tree 0 have near ones beside them, and what is farther need not be kept. */
 static bool coded_truth(struct finding *f, uint32_t first, uint32_t n)
 {
 	const struct rows *rows = &f->space->rows;
 	const struct codes *codes = &f->space->codes;
 	struct nearest *near = calloc(n, sizeof(*near));
 	uint8_t *queries = aligned_alloc(CODE_ALIGN, (size_t)n * codes->stride);
+	uint32_t runs = (rows->n + RUN - 1) / RUN, nearby = f->asking[first] / RUN;
 	bool done = near && queries;
 
 	if (!done) atomic_store(&f->status, STATUS_NO_MEMORY);
@@ -130,10 +152,10 @@ static bool coded_truth(struct finding *f, uint32_t first, uint32_t n)
 		struct query query = rows_query(rows, f->asking[first + i]);
 		quant_encode_query(&f->space->forest.quant, rows->metric, rows->dim, &query, queries + (size_t)i * codes->stride);
 		near[i].kept = rows->metric == METRIC_DOT ? KEPT_DOT : KEPT;
-		near[i].most = UINT64_MAX;
+		near[i].most = UINT32_MAX;
 	}
-	for (uint32_t at = 0; done && at < rows->n; at += RUN) {
-		uint32_t count = rows->n - at < RUN ? rows->n - at : RUN;
+	for (uint32_t run = 0; done && run < runs; run++) {
+		uint32_t at = (nearby + run) % runs * RUN, count = rows->n - at < RUN ? rows->n - at : RUN;
 		for (uint32_t i = 0; i < n; i++) nearest_add(&near[i], codes, queries + (size_t)i * codes->stride, at, count);
 		if (pulse_stop(f->pulse)) done = fail(f, STATUS_CANCELLED);
 	}
@@ -162,17 +184,24 @@ static enum status all_truth(struct finding *f, struct runner *runner)
 	return (enum status)atomic_load(&f->status);
 }
 
-/* Whether the codes lead to the truth. */
-static bool codes_tell(struct finding *f)
+static void check_piece(void *arg, size_t piece)
 {
-	struct truth exact[CHECKED];
+	struct finding *f = arg;
+	uint32_t step = f->count / CHECKED, first = (uint32_t)piece * CHECKED_PIECE;
+
+	if (atomic_load(&f->status) == STATUS_OK) (void)exact_truth(f, first * step, step, CHECKED_PIECE, f->checked + first);
+}
+
+/* Whether the codes lead to the truth. */
+static bool codes_tell(struct finding *f, struct runner *runner)
+{
 	uint32_t step = f->count / CHECKED;
 	unsigned wrong = 0;
 
-	for (uint32_t first = 0; first < CHECKED; first += EXACT_PIECE)
-		if (!exact_truth(f, first * step, step, EXACT_PIECE, exact + first)) return true; /* f->status says more */
+	runner->run(runner, CHECKED / CHECKED_PIECE, check_piece, f);
+	if (atomic_load(&f->status) != STATUS_OK) return true; /* it says more */
 	for (uint32_t i = 0; i < CHECKED; i++)
-		for (int j = 0; j < TUNE_KS; j++) wrong += exact[i].last[j] < f->truth[i * step].last[j];
+		for (int j = 0; j < TUNE_KS; j++) wrong += f->checked[i].last[j] < f->truth[i * step].last[j];
 	return wrong == 0;
 }
 
@@ -183,7 +212,7 @@ enum status truth_find(const struct graph_space *space, const uint32_t *rows, ui
 
 	require(count >= CHECKED);
 	enum status status = all_truth(&f, runner);
-	if (status != STATUS_OK || codes_tell(&f)) return (enum status)atomic_load(&f.status);
+	if (status != STATUS_OK || codes_tell(&f, runner)) return (enum status)atomic_load(&f.status);
 	f.exactly = true;
 	return all_truth(&f, runner);
 }
