@@ -1,6 +1,8 @@
 """A Grove cluster of real processes for the system tests, and a client that speaks the protocol of proto/CLIENT.md by itself.
 
 The client here shares no code with Grove: it is pyzmq, msgpack and numpy, so that a mistake in both codecs cannot hide."""
+import fcntl
+import glob
 import gzip
 import mmap
 import os
@@ -12,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -22,6 +25,7 @@ import zmq
 BUILD = None  # the build folder, given to run()
 SEED = int(os.environ.get("GROVE_SEED", "1"))
 FULL = bool(os.environ.get("GROVE_FULL"))
+SLOWER, GRACE = 6, 5  # how much slower than a quiet machine one may be; how many seconds an answer may be late
 FASHION = "/usr/share/datasets/fashion-mnist"
 
 
@@ -30,15 +34,33 @@ def program(name):
     return os.path.join(BUILD, folder, name)
 
 
+PORTS = range(10000, 20000)
+ports_held = None  # the open file of locks, and the ports that this process has: kept until it ends
+
+
 def free_ports(count):
-    """Ports that nobody listens on now."""
-    held = [socket.socket() for _ in range(count)]
-    for s in held:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
+    """Ports in a row that nobody listens on, for this process alone until it ends: each is a byte of a file that it has locked. They lie below those that the
+    system gives to connections: else a server that is started again could find its port taken, or who tries it meanwhile be connected to itself."""
+    global ports_held
+    if ports_held is None:
+        ports_held = open(os.path.join(tempfile.gettempdir(), f"grove-test-ports-{os.getuid()}"), "a+b"), set()
+    file, own = ports_held
+    start, found = int.from_bytes(os.urandom(2), "little"), []
+    for step in range(len(PORTS)):
+        port = PORTS[(start + step) % len(PORTS)]
+        try:
+            if port in own:
+                raise BlockingIOError("our own")
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+            own.add(port)
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
+            found = found + [port] if port != PORTS[0] else [port]
+        except OSError:
+            found = []
+        if len(found) == count:
+            return found
+    raise AssertionError(f"no {count} free ports in {PORTS}")
 
 
 def fashion(kind):
@@ -48,8 +70,8 @@ def fashion(kind):
 
 
 def wait_for(what, seconds, question, pause=0.05):
-    """question() until it is true; its value. Fails with `what` after so many seconds."""
-    end = time.monotonic() + seconds
+    """question() until it is true; its value. Fails with `what` after so many seconds, and as many again as the machine may be slower than that."""
+    end = time.monotonic() + SLOWER * seconds
     while True:
         answer = question()
         if answer:
@@ -57,6 +79,48 @@ def wait_for(what, seconds, question, pause=0.05):
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(pause)
+
+
+class Stopwatch:
+    """How long something took these processes and us: .took, less what the machine kept from them. That is the time that a thread could have run and waited for a
+    processor, and by how much naps were overslept while the whole machine stood still. .wall: by the clock."""
+    NAP, LATE = 0.01, 0.05
+
+    def __init__(self, processes=()):
+        self.processes = list(processes)
+
+    def __enter__(self):
+        self.waited, self.overslept, self.over = self.waiting(), 0.0, threading.Event()
+        self.napper = threading.Thread(target=self.nap)
+        self.napper.start()
+        self.began = time.monotonic()
+        return self
+
+    def __exit__(self, *_):
+        self.wall = time.monotonic() - self.began
+        self.over.set()
+        self.napper.join()
+        kept = sum(ns - self.waited.get(task, 0) for task, ns in self.waiting().items()) / 1e9
+        self.took = self.wall - kept - self.overslept
+
+    def waiting(self):
+        """For each thread how long it was kept waiting for a processor, in ns."""
+        found = {}
+        for pid in (os.getpid(), *(p.pid for p in self.processes)):
+            for task in glob.glob(f"/proc/{pid}/task/*"):
+                try:
+                    with open(f"{task}/schedstat", encoding="ascii") as f:
+                        found[task] = int(f.read().split()[1])
+                except (OSError, IndexError):  # it ended, or the kernel does not count that
+                    pass
+        return found
+
+    def nap(self):
+        while not self.over.is_set():
+            began = time.monotonic()
+            time.sleep(self.NAP)
+            late = time.monotonic() - began - self.NAP
+            self.overslept += late if late > self.LATE else 0
 
 
 class Error(Exception):
@@ -186,6 +250,9 @@ class Cluster:
         except (Error, TimeoutError):
             return -1
 
+    def stopwatch(self):
+        return Stopwatch(p for p in self.processes() if p.alive())
+
     def client(self):
         return Client(self.endpoint)
 
@@ -245,12 +312,17 @@ class Client:
         self.context.term()
 
     def send(self, op, index=None, frames=(), **arguments):
+        number, message = self.message(op, index, frames, **arguments)
+        self.socket.send_multipart(message)
+        return number
+
+    def message(self, op, index=None, frames=(), **arguments):
+        """The number of a request, and its frames."""
         request = {"v": 1, "id": self.next_id, "client": self.identity, "op": op, **arguments}
         if index is not None:
             request["index"] = index
         self.next_id += 1
-        self.socket.send_multipart([msgpack.packb(request), *frames])
-        return request["id"]
+        return request["id"], [msgpack.packb(request), *frames]
 
     def receive(self, seconds):
         """The next reply: (header, frames); frames that were left out at the end are empty."""
@@ -261,7 +333,7 @@ class Client:
 
     def call(self, op, index=None, frames=(), wait=None, **arguments):
         wanted = self.send(op, index, frames, **arguments)
-        end = time.monotonic() + (wait or arguments.get("timeout_ms", 10000) / 1000 + 2)
+        end = time.monotonic() + (wait or arguments.get("timeout_ms", 10000) / 1000 + GRACE)
         while True:
             header, more = self.receive(max(0.001, end - time.monotonic()))
             if header["id"] == wanted:

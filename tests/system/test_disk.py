@@ -161,7 +161,7 @@ class Flipped(unittest.TestCase):
                 with c.client() as client:
                     c.wait_ready()
                     cluster.wait_for("the damage is seen", 10, lambda: self.answered(client, rows) == 1)
-                    self.assertIn(os.path.basename(path), c.workers[0].text())
+                    cluster.wait_for("the damaged file is named", 10, lambda: os.path.basename(path) in c.workers[0].text())
                     with self.assertRaises(cluster.Error) as caught:
                         client.search("items", rows, k=3, exact=True)
                     for a in client.hits_of_error(caught.exception):

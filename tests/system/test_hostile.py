@@ -287,7 +287,7 @@ class Wire(unittest.TestCase):
             ids = numpy.arange(1000, dtype="<u8").tobytes()
             for n in range(requests):  # 15.6 MB each
                 client.send("get", "items", [ids, b""], n=1000, timeout_ms=60000)
-                time.sleep(0.05)
+                filler.get("items", [0])  # goes the same way behind it: it is at the coordinator now
                 if n % 20 == 0:
                     self.works_for(filler, rows)
             self.works_for(filler, rows)
@@ -305,7 +305,7 @@ class Wire(unittest.TestCase):
             print(f"\n| {requests} answers of 15 MiB to a client that does not read: {outcomes}, the coordinator grew by {peak} MiB")
             self.assertGreater(outcomes["busy"], requests // 3)
             self.assertGreater(outcomes["ok"], 4)
-            self.assertLess(peak, 500)
+            self.assertLess(peak, 400)
             client.close()
 
     def works_for(self, client, rows):
@@ -320,7 +320,9 @@ class Wire(unittest.TestCase):
             for start in range(0, len(rows), 5000):
                 client.upsert("items", numpy.arange(start, start + 5000), rows[start:start + 5000])
             outcomes = {"busy": 0, "ok": 0}
-            for round in range(4):
+            for round in range(20):  # one that is slow to send may meet no bound
+                if round >= 4 and outcomes["busy"] > 0:
+                    break
                 sent = [client.search_send("items", rows[i:i + 1], k=5, exact=True, timeout_ms=30000) for i in range(150)]
                 for _ in sent:
                     reply = client.search_receive(30)
@@ -332,7 +334,7 @@ class Wire(unittest.TestCase):
                         self.assertTrue(answer.complete)
                         self.assertEqual(answer.ids[0], sent.index(number), "a poorer answer called complete")
                         outcomes["ok"] += 1
-            print("\n| 4 x 150 searches at once:", outcomes)
+            print("\n| 150 searches at once, four times or more:", outcomes)
             self.assertGreater(outcomes["busy"], 0)
             self.assertGreater(outcomes["ok"], 0)
 
@@ -355,8 +357,16 @@ class Wire(unittest.TestCase):
             found = []
             others = [c.client() for _ in range(clients)]
             for _ in range(rounds):
-                asked = [{other.search_send("items", queries[q:q + 1], k, timeout_ms=60000): q for q in (int(random.integers(len(queries))) for _ in range(each))}
-                         for other in others]
+                # Made first, so that they are sent faster than any cluster answers.
+                asked, messages = [], []
+                for other in others:
+                    wanted = random.integers(len(queries), size=each)
+                    made = [other.message(**other.search_arguments("items", queries[q:q + 1], k, timeout_ms=60000)) for q in wanted]
+                    asked.append({number: q for (number, _), q in zip(made, wanted)})
+                    messages.append([message for _, message in made])
+                for other, several in zip(others, messages):
+                    for message in several:
+                        other.socket.send_multipart(message)
                 for other, sent in zip(others, asked):
                     while sent:
                         reply = other.search_receive(60)

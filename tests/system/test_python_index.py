@@ -233,11 +233,11 @@ class PythonIndex(cluster.OneCluster):
         self.c.workers[0].signal(signal.SIGSTOP)
         try:
             with self.assertRaises(grove.Incomplete) as caught:
-                index.search(numpy.zeros((600, 2)), 5, exact=True, timeout=1)
+                index.search(numpy.zeros((600, 2)), 5, exact=True, timeout=5)
             result = caught.exception.result
             self.assertEqual(result.ids.shape, (600, 5))
             self.assertFalse(result.complete)
-            self.assertEqual(index.search(numpy.zeros((3, 2)), 5, exact=True, timeout=1, min_coverage=0.2).ids.shape, (3, 5))
+            self.assertEqual(index.search(numpy.zeros((3, 2)), 5, exact=True, timeout=5, min_coverage=0.2).ids.shape, (3, 5))
         finally:
             self.c.workers[0].signal(signal.SIGCONT)
         cluster.wait_for("both shards answer", 10, lambda: index.search([[0, 0]], 1, min_coverage=0).complete)

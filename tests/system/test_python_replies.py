@@ -2,10 +2,12 @@
 """The Python client against a coordinator that is played by this test: busy, late, broken, and hostile replies."""
 import os
 import pickle
+import signal
 import sys
 import threading
 import time
 import unittest
+from unittest.mock import patch
 
 import msgpack
 import numpy
@@ -16,6 +18,7 @@ import cluster
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "client", "python"))
 import grove  # noqa: E402  (after the path)
 from grove.annoy_buffer import AddBuffer  # noqa: E402
+from grove.batches import Pace  # noqa: E402
 
 
 class Played:
@@ -69,13 +72,26 @@ def rows_of_index(dim=2, metric="euclidean"):
 
 def index_at(played, **how):
     index = grove.Index.__new__(grove.Index)
-    index._open(played.endpoint, "played", how.pop("timeout", 2.0))
+    index._open(played.endpoint, "played", how.pop("timeout", 20.0))
     index.dim, index.metric = 2, "euclidean"
     return index
 
 
 def written(request):
     return [head(request, n=request["n"], tokens=0), bytes(request["n"]), b""]
+
+
+def interrupting(reply):
+    """Instead of the first answer comes an interrupt, while it is waited for; the others are as reply() has them."""
+    first = []
+
+    def interrupt(request, frames):
+        if first:
+            return reply(request, frames)
+        first.append(request)
+        time.sleep(0.1)  # who sent it waits by now, most likely
+        os.kill(os.getpid(), signal.SIGINT)
+    return interrupt
 
 
 class Replies(unittest.TestCase):
@@ -113,7 +129,7 @@ class Replies(unittest.TestCase):
                 index.add([1], [[1, 2]])
             with self.assertRaises(grove.Busy):
                 index.search([[1, 2]], 1)
-            self.assertLess(time.monotonic() - start, 5)
+            self.assertLess(time.monotonic() - start, 15)  # the default of others is more
 
     def test_buffered_items_outlive_a_failure(self):
         broken = [True]
@@ -134,15 +150,12 @@ class Replies(unittest.TestCase):
             self.assertEqual(numpy.frombuffer(played.requests[-1][1][0], "<u8").tolist(), [7])
 
     def test_an_interrupted_settling_can_be_repeated(self):
-        answers = [False]
-        with Played(lambda request, frames: written(request) if answers[0] else None) as played:
+        with Played(interrupting(lambda request, frames: written(request))) as played:
             index = index_at(played)
             buffer = AddBuffer(2, "euclidean", lambda: index)
             buffer.put(7, [1, 2])
-            threading.Timer(0.3, lambda: os.kill(os.getpid(), 2)).start()
             with self.assertRaises(KeyboardInterrupt):
                 buffer.settle()
-            answers[0] = True
             buffer.settle()
             self.assertTrue(buffer.empty)
 
@@ -195,7 +208,7 @@ class Replies(unittest.TestCase):
                     for request, frames in played.requests]
             kinds = {"f32": {"dtype": "f32", "dim": 2}, None: {"by_id": True}}
             self.assertEqual(sent, [(dict({n: v for n, v in how.items() if n != "dtype"}, **kinds[how["dtype"]], op="search", index="played", k=k,
-                                          timeout_ms=2000), [row]) for row, k, how in asked])
+                                          timeout_ms=20000), [row]) for row, k, how in asked])
             self.assertEqual(len({request["id"] for request, _ in played.requests}), len(asked))
             played.requests.clear()
             index.timeout = 3.0
@@ -234,13 +247,15 @@ class Replies(unittest.TestCase):
         with Played(reply) as played:
             index = index_at(played)
             X = numpy.column_stack([numpy.arange(10_000), numpy.zeros(10_000)])
-            self.assertEqual(index.search(X, 1).ids[:, 0].tolist(), list(range(10_000)))
+            with patch.object(Pace, "QUICK_SECONDS", 60):  # however slow this machine is
+                self.assertEqual(index.search(X, 1).ids[:, 0].tolist(), list(range(10_000)))
             sizes = [request["nq"] for request, _ in played.requests]
             self.assertEqual((sizes[0], max(sizes), sum(sizes)), (64, 1024, 10_000))
             self.assertLess(len(sizes), 25)
             played.requests.clear()
             pause[0] = 0.35  # four under way: more than a second each
-            self.assertEqual(index.search(X[:500], 1).ids[:, 0].tolist(), list(range(500)))
+            with patch.object(Pace, "SLOW_SHARE", 1 / index.timeout):
+                self.assertEqual(index.search(X[:500], 1).ids[:, 0].tolist(), list(range(500)))
             self.assertEqual(played.requests[-2][0]["nq"], 16)
 
     def test_an_unknown_error_code_is_a_failure(self):
@@ -250,13 +265,10 @@ class Replies(unittest.TestCase):
             self.assertEqual((caught.exception.code, caught.exception.message), ("of_a_later_version", "played of_a_later_version"))
 
     def test_an_interrupted_wait_leaves_a_client_that_works(self):
-        answers = [False]
-        with Played(lambda request, frames: [head(request, server="played", version=1)] if answers[0] else None) as played:
-            client = grove.Client(played.endpoint, timeout=5)
-            threading.Timer(0.3, lambda: os.kill(os.getpid(), 2)).start()
+        with Played(interrupting(lambda request, frames: [head(request, server="played", version=1)])) as played:
+            client = grove.Client(played.endpoint, timeout=20)
             with self.assertRaises(KeyboardInterrupt):
                 client.hello()
-            answers[0] = True
             self.assertEqual(client.hello(), "played")
 
 
