@@ -94,8 +94,8 @@ static float angular(float dot, float a_norm2, float b_norm2)
 	/* Norms whose product leaves the range of float are multiplied as roots: never 0 or infinite unless a norm is. */
 	if (!(norms >= 1e-30f && norms <= 1e30f)) {
 		if (!(a_norm2 > 0 && b_norm2 > 0)) return 2.0f;
-		float cosine = dot / sqrtf(a_norm2) / sqrtf(b_norm2);
-		return fmaxf(2.0f - 2.0f * cosine, 0.0f);
+		float raw = 2.0f - 2.0f * (dot / sqrtf(a_norm2) / sqrtf(b_norm2));
+		return raw < 0.0f ? 0.0f : raw; /* not fmaxf(): what overflowed is a NaN, and stays one */
 	}
 	float raw = 2.0f - 2.0f * (dot / sqrtf(norms));
 	return raw < 0.0f ? 0.0f : raw;

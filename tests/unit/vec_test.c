@@ -105,6 +105,7 @@ static void overflow_and_infinity_sort_last(void **state)
 	assert_true(vec_raw(METRIC_DOT, big, 0, big, 0, 3) == INFINITY);
 	assert_true(vec_raw(METRIC_DOT, big, 0, odd, 0, 3) > 0);
 	assert_false(isnan(vec_raw(METRIC_ANGULAR, big, vec_norm2(METRIC_ANGULAR, big, 3), one, 3, 3)));
+	assert_true(vec_raw(METRIC_ANGULAR, big, vec_norm2(METRIC_ANGULAR, big, 3), big, vec_norm2(METRIC_ANGULAR, big, 3), 3) == INFINITY);
 }
 
 static void distances_are_as_annoy_defines_them(void **state)
