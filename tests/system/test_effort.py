@@ -21,6 +21,12 @@ def recall(found, truth):
     return right / wanted
 
 
+def slack(wanted, queries):
+    """3.5 standard errors of a recall that so many queries measure against one that a build predicts (of its 960 queries: worker/engine/tune.c). A query of ten
+    neighbours that are found with chance r finds, as they are missed together, r of them with a deviation of about half sqrt(r (1 - r))."""
+    return 3.5 * (wanted * (1 - wanted)) ** 0.5 / 2 * (1 / queries + 1 / 960) ** 0.5
+
+
 def mean_candidates(found):
     return sum(a.candidates for a in found) / len(found)
 
@@ -64,7 +70,7 @@ class Fashion(cluster.OneCluster):
             for wanted in (0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999):
                 found = self.search(k=k, recall=wanted)
                 measured, cost = recall(found, truth), mean_candidates(found)
-                self.assertGreaterEqual(measured, wanted - 0.02, f"k {k}, wanted {wanted}, seed {cluster.SEED}")
+                self.assertGreaterEqual(measured, wanted - max(0.02, slack(wanted, len(self.queries))), f"k {k}, wanted {wanted}, seed {cluster.SEED}")
                 self.assertGreaterEqual(measured, before[0] - 0.001, f"k {k}, wanted {wanted}, seed {cluster.SEED}")
                 self.assertGreaterEqual(cost, before[1])
                 self.assertTrue(all(a.complete and len(a.ids) == k for a in found))
@@ -138,7 +144,7 @@ class Fashion(cluster.OneCluster):
         self.assertEqual([row["effort"] for row in table["efforts"]], [0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999])
         for row in table["efforts"]:
             self.assertGreaterEqual(row["predicted"], row["effort"] - 0.01)
-            self.assertGreaterEqual(row["recall"], row["predicted"] - 0.01, "a prediction may err on the safe side alone")
+            self.assertGreaterEqual(row["recall"], row["predicted"] - max(0.01, slack(row["predicted"], 500)), "but for chance a prediction errs on the safe side alone")
             if row["effort"] >= 0.99:
                 self.assertLess(abs(row["recall"] - row["predicted"]), 0.01)
             self.assertGreater(row["qps"], 0)
