@@ -84,7 +84,7 @@ static struct truth plain_truth(const struct made *m, uint32_t q, bool by_codes)
 		struct query row = rows_query(rows, r);
 		all[r] = (struct scored){vec_raw(rows->metric, row.row, row.norm2, query.row, query.norm2, rows->dim), scores[r], r};
 	}
-	qsort(all, ROWS, sizeof(*all), by_score);
+	if (by_codes) qsort(all, ROWS, sizeof(*all), by_score);
 	if (by_codes) n = rows->metric == METRIC_DOT ? CODED_DOT : CODED;
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < n; i++)

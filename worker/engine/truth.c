@@ -1,10 +1,12 @@
-/* truth.c - one pass over the codes of all rows, several queries to a block. */
+/* truth.c - one pass over all rows, several queries to a run of them: over the coarse codes first (coarse.h), where codes have such, then over the codes of
+ * the rows that may be near enough, then exactly over the nearest of those. */
 #include "worker/engine/truth.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/check.h"
+#include "worker/engine/coarse.h"
 #include "worker/engine/exact.h"
 #include "worker/engine/knn.h"
 
@@ -17,6 +19,7 @@ enum {
 	RUN = 512,          /* rows */
 	SPARE = 256,        /* nearest that are waited for before the farthest are dropped */
 	ROOM = KEPT_DOT + SPARE + RUN,
+	RESTING = 3,        /* runs */
 	CHECKED = TRUTH_ROWS_LEAST, CHECKED_PIECE = 4,
 };
 _Static_assert(CHECKED % CHECKED_PIECE == 0 && (int)CHECKED_PIECE <= (int)EXACT_PIECE && RUN % 8 == 0, "pieces are whole");
@@ -27,6 +30,7 @@ struct finding {
 	uint32_t count;
 	const struct pulse *pulse;
 	bool exactly; /* from all rows */
+	struct coarse *coarse; /* NULL: there is none */
 	struct truth *truth; /* [count] */
 	struct truth checked[CHECKED];
 	_Atomic int status;
@@ -82,14 +86,20 @@ static bool exact_truth(struct finding *f, uint32_t first, uint32_t step, uint32
 struct nearest {
 	knn_key keys[ROOM];
 	uint32_t count, kept;
-	uint32_t most; /* none that is farther is wanted any more */
+	uint32_t most; /* none that is farther is wanted any more, */
+	uint32_t coarse_most; /* and so by the coarse codes */
+	uint32_t rest; /* runs for which coarse codes are not asked, since they passed over few rows */
 };
 
-static void nearest_cut(struct nearest *n)
+/* A query in both codes. */
+struct coded { const uint8_t *code, *coarse; };
+
+static void nearest_cut(const struct finding *f, struct nearest *n)
 {
 	if (n->count < n->kept) return;
 	n->most = knn_apart(knn_select(n->keys, n->count, n->kept));
 	n->count = n->kept;
+	if (f->coarse) n->coarse_most = coarse_most(f->coarse, n->most);
 }
 
 /* Which of the scores are at most that, in their order; few are, and the others are passed over eight at a time. */
@@ -108,16 +118,44 @@ static uint32_t find_within(const uint32_t *scores, uint32_t count, uint32_t mos
 	return found;
 }
 
-/* A run of rows, at most RUN. */
-static void nearest_add(struct nearest *n, const struct codes *c, const uint8_t *query, uint32_t first, uint32_t count)
+/* Whether a run's coarse codes are worth a look. */
+static bool coarse_helps(const struct finding *f, struct nearest *n)
 {
-	struct codes run = {c->metric, c->stride, c->base + (size_t)first * c->stride};
-	uint32_t scores[RUN], near[RUN];
+	if (n->rest == 0) return f->coarse && n->coarse_most < UINT32_MAX;
+	n->rest--;
+	return false;
+}
 
-	quant_score(&run, query, NULL, count, scores);
+/* Rows of a run that may be near enough by their coarse codes; how many. */
+static uint32_t find_some(const struct finding *f, struct nearest *n, const uint8_t *coarse, uint32_t first, uint32_t count, uint32_t *ret)
+{
+	struct codes run = coarse_codes(f->coarse);
+	uint32_t scores[RUN];
+
+	run.base += (size_t)first * run.stride;
+	quant_apart(&run, coarse, NULL, count, scores);
+	uint32_t some = find_within(scores, count, n->coarse_most, ret);
+	/* The same bytes are read as without, or more. */
+	if ((uint64_t)some * f->space->codes.stride >= (uint64_t)count * (f->space->codes.stride - COARSE_STRIDE)) n->rest = RESTING;
+	return some;
+}
+
+/* A run of rows, at most RUN. */
+static void nearest_add(const struct finding *f, struct nearest *n, struct coded query, uint32_t first, uint32_t count)
+{
+	const struct codes *c = &f->space->codes;
+	struct codes run = {c->metric, c->stride, c->base + (size_t)first * c->stride};
+	uint32_t scores[RUN], some[RUN] = {0}, near[RUN];
+	const uint32_t *which = NULL;
+
+	if (coarse_helps(f, n)) {
+		count = find_some(f, n, query.coarse, first, count, some);
+		which = some;
+	}
+	quant_score(&run, query.code, which, count, scores);
 	uint32_t found = find_within(scores, count, n->most, near);
-	for (uint32_t i = 0; i < found; i++) n->keys[n->count++] = knn_key_of(scores[near[i]], first + near[i]);
-	if (n->count >= n->kept + SPARE) nearest_cut(n);
+	for (uint32_t i = 0; i < found; i++) n->keys[n->count++] = knn_key_of(scores[near[i]], first + (which ? which[near[i]] : near[i]));
+	if (n->count >= (n->most == UINT32_MAX ? n->kept : n->kept + SPARE)) nearest_cut(f, n);
 }
 
 static void truth_of_one(const struct finding *f, uint32_t q, struct nearest *near, struct truth *ret)
@@ -128,7 +166,7 @@ static void truth_of_one(const struct finding *f, uint32_t q, struct nearest *ne
 	struct topk top;
 
 	topk_init(&top, hits, FOUND);
-	nearest_cut(near);
+	nearest_cut(f, near);
 	for (uint32_t i = 0; i < near->count; i++) {
 		uint32_t row = knn_row(near->keys[i]);
 		struct query of = rows_query(rows, row);
@@ -137,26 +175,41 @@ static void truth_of_one(const struct finding *f, uint32_t q, struct nearest *ne
 	keep_truth(f, q, &top, ret);
 }
 
+/* The codes of some queries, one after the other, and then their coarse codes. */
+static uint8_t *queries_new(const struct finding *f, uint32_t first, uint32_t n)
+{
+	const struct rows *rows = &f->space->rows;
+	uint32_t stride = f->space->codes.stride;
+	uint8_t *codes = aligned_alloc(CODE_ALIGN, (size_t)n * (stride + COARSE_STRIDE));
+
+	for (uint32_t i = 0; codes && i < n; i++) {
+		struct query query = rows_query(rows, f->asking[first + i]);
+		quant_encode_query(&f->space->forest.quant, rows->metric, rows->dim, &query, codes + (size_t)i * stride);
+		if (f->coarse) coarse_encode(f->coarse, codes + (size_t)i * stride, codes + (size_t)n * stride + (size_t)i * COARSE_STRIDE);
+	}
+	return codes;
+}
+
 /* Begins where the queries stand: rows in the order of tree 0 have near ones beside them, and what is farther need not be kept. */
 static bool coded_truth(struct finding *f, uint32_t first, uint32_t n)
 {
 	const struct rows *rows = &f->space->rows;
-	const struct codes *codes = &f->space->codes;
+	uint32_t stride = f->space->codes.stride, runs = (rows->n + RUN - 1) / RUN, nearby = f->asking[first] / RUN;
 	struct nearest *near = calloc(n, sizeof(*near));
-	uint8_t *queries = aligned_alloc(CODE_ALIGN, (size_t)n * codes->stride);
-	uint32_t runs = (rows->n + RUN - 1) / RUN, nearby = f->asking[first] / RUN;
+	uint8_t *queries = queries_new(f, first, n);
 	bool done = near && queries;
 
 	if (!done) atomic_store(&f->status, STATUS_NO_MEMORY);
 	for (uint32_t i = 0; done && i < n; i++) {
-		struct query query = rows_query(rows, f->asking[first + i]);
-		quant_encode_query(&f->space->forest.quant, rows->metric, rows->dim, &query, queries + (size_t)i * codes->stride);
 		near[i].kept = rows->metric == METRIC_DOT ? KEPT_DOT : KEPT;
-		near[i].most = UINT32_MAX;
+		near[i].most = near[i].coarse_most = UINT32_MAX;
 	}
 	for (uint32_t run = 0; done && run < runs; run++) {
 		uint32_t at = (nearby + run) % runs * RUN, count = rows->n - at < RUN ? rows->n - at : RUN;
-		for (uint32_t i = 0; i < n; i++) nearest_add(&near[i], codes, queries + (size_t)i * codes->stride, at, count);
+		for (uint32_t i = 0; i < n; i++) {
+			struct coded query = {queries + (size_t)i * stride, queries + (size_t)n * stride + (size_t)i * COARSE_STRIDE};
+			nearest_add(f, &near[i], query, at, count);
+		}
 		if (pulse_stop(f->pulse)) done = fail(f, STATUS_CANCELLED);
 	}
 	for (uint32_t i = 0; done && i < n; i++) truth_of_one(f, first + i, &near[i], &f->truth[first + i]);
@@ -205,14 +258,23 @@ static bool codes_tell(struct finding *f, struct runner *runner)
 	return wrong == 0;
 }
 
+/* Products are not told by distances, nor sums of distances by those of squares. */
+static bool scan_is_coarse(const struct graph_space *space)
+{
+	enum metric m = space->codes.metric;
+	return (m == METRIC_EUCLIDEAN || m == METRIC_ANGULAR) && space->codes.stride > COARSE_STRIDE;
+}
+
 enum status truth_find(const struct graph_space *space, const uint32_t *rows, uint32_t count, struct runner *runner, const struct pulse *pulse,
 	struct truth *ret)
 {
 	struct finding f = {.space = space, .asking = rows, .count = count, .pulse = pulse, .truth = ret};
 
 	require(count >= CHECKED);
-	enum status status = all_truth(&f, runner);
-	if (status != STATUS_OK || codes_tell(&f, runner)) return (enum status)atomic_load(&f.status);
+	enum status status = scan_is_coarse(space) ? coarse_new(&space->codes, space->rows.n, runner, &f.coarse) : STATUS_OK;
+	if (status == STATUS_OK) status = all_truth(&f, runner);
+	coarse_free(&f.coarse);
+	if (status != STATUS_OK || codes_tell(&f, runner)) return status == STATUS_OK ? (enum status)atomic_load(&f.status) : status;
 	f.exactly = true;
 	return all_truth(&f, runner);
 }
