@@ -1,7 +1,7 @@
 /* forest_search.c - best-first over all trees. One heap of (priority, node): the priority of a node is the least margin on
  * the way to it, so the leaves come in the order in which the query would have to move to reach them. A bitmap remembers the
  * rows that were met, so that a row which several trees offer is scored once; only the words that were touched are cleared.
- * The rows of a leaf are gathered first and asked from memory ahead of their distances. */
+ * Memory is asked ahead: nothing of the order of leaves depends on what is found in them. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,24 +11,25 @@
 #include "worker/engine/forest.h"
 
 /* PULSE_EXACT: rows scored exactly between two questions to the pulse, and so many even after it has said stop. */
-enum { PREFETCH_AHEAD = 4, PULSE_LEAVES = 16, PULSE_EXACT = 1024 };
+enum { PREFETCH_AHEAD = 4, ASK_MOST = 256, PULSE_LEAVES = 16, PULSE_EXACT = 1024 };
 
 struct waiting { float priority; uint32_t node, tree; };
 
 struct forest_scratch {
 	uint64_t *met;      /* bitmap over rows, all zero between searches */
-	uint32_t *touched;  /* words of it that are not zero */
+	uint32_t *touched;  /* words of it that are not zero, and room for one more */
 	size_t words, touched_count;
 	struct waiting *heap;
 	size_t heap_count, heap_room;
 	float *query;       /* dot: the query at the length of the longest row */
 	uint8_t *planes;    /* the coded query as the planes see it */
 	size_t query_floats; /* of both */
-	/* By codes: the coded query, and all rows that were scored, as score << 32 | row. */
+	/* By codes: the coded query; and of the rows that were scored, as score << 32 | row, the `keep` least and at most as many more. None of `limit` or
+	 * more is among the least. */
 	uint8_t *code;
 	size_t code_room;
-	uint64_t *scored;
-	size_t scored_count, scored_room;
+	uint64_t *scored, limit;
+	size_t scored_count, keep, scored_room;
 };
 
 enum status forest_scratch_new(struct forest_scratch **ret)
@@ -59,7 +60,7 @@ static enum status prepare(struct forest_scratch *s, const struct forest_view *f
 
 	if (words > s->words) {
 		uint64_t *met = calloc(words, sizeof(*met));
-		uint32_t *touched = malloc(words * sizeof(*touched));
+		uint32_t *touched = malloc((words + 1) * sizeof(*touched));
 		if (!met || !touched) {
 			free(met);
 			free(touched);
@@ -123,14 +124,15 @@ static struct waiting heap_pop(struct forest_scratch *s)
 	return first;
 }
 
-static bool first_meeting(struct forest_scratch *s, uint32_t row)
+/* 1 if the row was not met before, else 0: a coin flip to a processor, so it is counted with, not branched on. */
+static inline uint32_t first_meeting(struct forest_scratch *s, uint32_t row)
 {
-	uint64_t *word = &s->met[row / 64], bit = (uint64_t)1 << row % 64;
+	uint64_t old = s->met[row / 64], bit = (uint64_t)1 << row % 64;
 
-	if (*word & bit) return false;
-	if (!*word) s->touched[s->touched_count++] = row / 64;
-	*word |= bit;
-	return true;
+	s->met[row / 64] = old | bit;
+	s->touched[s->touched_count] = row / 64;
+	s->touched_count += !old;
+	return !(old & bit);
 }
 
 static void forget(struct forest_scratch *s)
@@ -188,6 +190,40 @@ static void child_priorities(const struct forest_view *f, const struct rows *row
 	*ret_right = fminf(least, margin);
 }
 
+static inline __attribute__((always_inline)) void ask(const void *from, size_t size)
+{
+	for (size_t at = 0; at < size && at < ASK_MOST; at += 64) __builtin_prefetch((const uint8_t *)from + at);
+}
+
+/* Best-first: the next leaf, from the first of the heap down. Of two children the nearer is gone to at once unless another node comes before it. */
+static struct waiting next_leaf(const struct forest_view *f, const struct rows *rows, const uint8_t *query, struct forest_scratch *s)
+{
+	struct waiting w = heap_pop(s);
+
+	for (const struct forest_node *node; !(node = &f->node[w.node])->count;) {
+		struct waiting near = {.node = w.node + 1, .tree = w.tree}, far = {.node = node->at, .tree = w.tree};
+		child_priorities(f, rows, query, w.priority, w.node, &near.priority, &far.priority);
+		if (comes_first(&far, &near)) {
+			w = near;
+			near = far;
+			far = w;
+		}
+		ask(&f->node[node->at], sizeof(*node));
+		ask(&f->dir_of[node->at], sizeof(*f->dir_of));
+		heap_push(s, far);
+		w = near;
+		if (!comes_first(&s->heap[0], &near)) continue;
+		w = heap_pop(s);
+		heap_push(s, near);
+	}
+	/* What is first of the heap now is likely to be the next. */
+	if (s->heap_count > 0) {
+		uint32_t dir = f->dir_of[s->heap[0].node];
+		if (dir != UINT32_MAX) ask(f->dir + (size_t)dir * f->dir_size, f->dir_size);
+	}
+	return w;
+}
+
 /* What a search does with the rows of a leaf that it meets for the first time. */
 struct scoring {
 	const struct rows *rows;
@@ -204,37 +240,88 @@ static void offer(const struct rows *rows, const struct query *query, uint32_t r
 
 static void score_exactly(const struct scoring *c, const uint32_t *fresh, uint32_t n)
 {
-	for (uint32_t i = 0; i < n && i < PREFETCH_AHEAD; i++) __builtin_prefetch(rows_row(c->rows, fresh[i]));
-	for (uint32_t i = 0; i < n; i++) {
-		if (i + PREFETCH_AHEAD < n) __builtin_prefetch(rows_row(c->rows, fresh[i + PREFETCH_AHEAD]));
-		offer(c->rows, c->query, fresh[i], c->top);
+	for (uint32_t i = 0; i < n; i++) offer(c->rows, c->query, fresh[i], c->top);
+}
+
+/* Of n different keys the `keep` least, in no order, if there are more; and what they are all less than. The threshold is found by bisection, whose looks the
+ * compiler does many keys at once. */
+static size_t keep_least(uint64_t *keys, size_t n, size_t keep, uint64_t *ret_limit)
+{
+	uint64_t low = 0, high = 0; /* fewer than keep are below low; keep or more are below high */
+	size_t kept = 0;
+
+	if (n <= keep) return n;
+	for (size_t i = 0; i < n; i++) high = keys[i] >= high ? keys[i] + 1 : high;
+	while (high - low > 1) {
+		uint64_t middle = low + (high - low) / 2;
+		size_t below = 0;
+		for (size_t i = 0; i < n; i++) below += keys[i] < middle;
+		if (below < keep)
+			low = middle;
+		else
+			high = middle;
+		if (below == keep) break;
 	}
+	for (size_t i = 0; i < n && kept < keep; i++)
+		if (keys[i] < high) keys[kept++] = keys[i];
+	*ret_limit = high;
+	return kept;
 }
 
 static void score_by_codes(const struct scoring *c, struct forest_scratch *s, const uint32_t *fresh, uint32_t n)
 {
 	uint32_t scores[FOREST_LEAF_MAX];
+	uint64_t *scored = s->scored, limit = s->limit;
+	size_t count = s->scored_count;
 
-	for (uint32_t i = 0; i < n; i++)
-		for (uint32_t at = 0; at < c->codes->stride && at < 256; at += 64) __builtin_prefetch(c->codes->base + (size_t)fresh[i] * c->codes->stride + at);
 	quant_score(c->codes, s->code, fresh, n, scores);
-	for (uint32_t i = 0; i < n; i++) s->scored[s->scored_count++] = (uint64_t)scores[i] << 32 | fresh[i];
+	for (uint32_t i = 0; i < n; i++) {
+		scored[count] = (uint64_t)scores[i] << 32 | fresh[i];
+		count += scored[count] < limit;
+	}
+	s->scored_count = count < 2 * s->keep ? count : keep_least(scored, count, s->keep, &s->limit);
 }
 
-static void score_leaf(const struct forest_view *f, const struct scoring *c, const struct forest_node *leaf, uint32_t tree, struct forest_scratch *s,
-	struct search_work *work)
-{
-	uint32_t fresh[FOREST_LEAF_MAX], n = 0;
+/* Leaves on their way. What a leaf needs is asked from memory one leaf before its turn: of the last one that was reached, the numbers of its rows; of the one
+ * before it, the codes (or rows) of those that are met for the first time. */
+struct passing {
+	struct forest_leaf reached;
+	uint32_t tree;                       /* of it */
+	uint32_t fresh[2][FOREST_LEAF_MAX];
+	uint32_t count[2];
+	unsigned now;                        /* of the two, that which waits to be scored */
+};
 
-	for (uint32_t i = 0; i < leaf->count; i++) {
-		uint32_t row = forest_row(f, tree, leaf->at + i);
-		if (first_meeting(s, row) && rows_live(c->rows, row)) fresh[n++] = row;
+/* Tell which rows of the leaf that was reached are new, ask for them, and score those of the leaf before. */
+static void pass(const struct forest_view *f, const struct scoring *c, struct passing *p, struct forest_scratch *s, struct search_work *work)
+{
+	unsigned now = p->now, next = 1 - now;
+	const struct rows *rows = c->rows;
+	uint32_t *fresh = p->fresh[next], n = 0;
+	const uint8_t *base = c->codes ? c->codes->base : rows->base;
+	size_t stride = c->codes ? c->codes->stride : rows->stride;
+
+	for (uint32_t i = 0; i < p->reached.count; i++) {
+		uint32_t row = forest_row(f, p->tree, p->reached.first + i);
+		fresh[n] = row;
+		n += first_meeting(s, row) & rows_live(rows, row);
 	}
+	for (uint32_t i = 0; i < n; i++) ask(base + fresh[i] * stride, stride);
 	if (c->codes)
-		score_by_codes(c, s, fresh, n);
+		score_by_codes(c, s, p->fresh[now], p->count[now]);
 	else
-		score_exactly(c, fresh, n);
+		score_exactly(c, p->fresh[now], p->count[now]);
 	work->candidates += n;
+	p->count[next] = n;
+	p->reached.count = 0;
+	p->now = next;
+}
+
+static void reach(const struct forest_view *f, const struct forest_node *leaf, uint32_t tree, struct passing *p)
+{
+	p->reached = (struct forest_leaf){leaf->at, leaf->count};
+	p->tree = tree;
+	if (tree >= f->renumbered) ask(f->order.bytes + ((size_t)(tree - f->renumbered) * f->n + leaf->at) * f->order.width, (size_t)leaf->count * f->order.width);
 }
 
 /* Leaves best-first until the budget is spent. */
@@ -243,26 +330,26 @@ static void inspect(const struct forest_view *f, const struct scoring *c, uint64
 {
 	const uint8_t *seen_by_planes = plane_query(f, c->rows, c->query, s);
 	uint64_t start = work->candidates;
+	struct passing passing;
 	unsigned leaves = 0;
 	float most = c->rows->metric == METRIC_HAMMING ? 0 : FLT_MAX;
 
+	passing.reached.count = passing.count[0] = passing.now = 0;
 	for (uint32_t t = 0; t < f->trees; t++) heap_push(s, (struct waiting){most, f->roots[t], t});
-	while (s->heap_count > 0 && work->candidates - start < budget) {
-		struct waiting w = heap_pop(s);
-		const struct forest_node *node = &f->node[w.node];
-		if (node->count) {
-			if (leaves++ % PULSE_LEAVES == 0 && pulse_stop(pulse)) {
-				work->truncated = true;
-				break;
-			}
-			score_leaf(f, c, node, w.tree, s, work);
-			continue;
+	while (s->heap_count > 0) {
+		/* The leaf that was reached may be enough. */
+		if (work->candidates - start + passing.reached.count >= budget) pass(f, c, &passing, s, work);
+		if (work->candidates - start >= budget) break;
+		struct waiting w = next_leaf(f, c->rows, seen_by_planes, s);
+		if (leaves++ % PULSE_LEAVES == 0 && pulse_stop(pulse)) {
+			work->truncated = true;
+			break;
 		}
-		float left, right;
-		child_priorities(f, c->rows, seen_by_planes, w.priority, w.node, &left, &right);
-		heap_push(s, (struct waiting){left, w.node + 1, w.tree});
-		heap_push(s, (struct waiting){right, node->at, w.tree});
+		pass(f, c, &passing, s, work);
+		reach(f, &f->node[w.node], w.tree, &passing);
 	}
+	pass(f, c, &passing, s, work);
+	pass(f, c, &passing, s, work);
 	forget(s);
 }
 
@@ -283,9 +370,9 @@ enum status forest_search(const struct forest_view *f, const struct rows *rows, 
 /* ---- by codes ---- */
 
 /* budget < n */
-static enum status prepare_codes(struct forest_scratch *s, const struct codes *codes, uint64_t budget)
+static enum status prepare_codes(struct forest_scratch *s, const struct codes *codes, size_t keep)
 {
-	size_t room = (size_t)budget + FOREST_LEAF_MAX;
+	size_t room = 2 * keep + FOREST_LEAF_MAX;
 
 	if (room > s->scored_room) {
 		uint64_t *scored = realloc(s->scored, room * sizeof(*scored));
@@ -301,40 +388,25 @@ static enum status prepare_codes(struct forest_scratch *s, const struct codes *c
 		s->code_room = codes->stride;
 	}
 	s->scored_count = 0;
+	s->keep = keep;
+	s->limit = UINT64_MAX;
 	return STATUS_OK;
 }
 
-/* Of n different keys the `keep` least, in no order: the threshold is found by bisection, whose looks the compiler does many keys at once. */
-static size_t keep_least(uint64_t *keys, size_t n, size_t keep)
+/* How many of those that were scored by their codes are scored exactly. */
+static size_t rerank_wanted(uint64_t budget, size_t k)
 {
-	uint64_t low = 0, high = 0; /* fewer than keep are below low; keep or more are below high */
-	size_t kept = 0;
+	size_t keep = FOREST_RERANK_TIMES * k;
 
-	if (n <= keep) return n;
-	for (size_t i = 0; i < n; i++) high = keys[i] >= high ? keys[i] + 1 : high;
-	while (high - low > 1) {
-		uint64_t middle = low + (high - low) / 2;
-		size_t below = 0;
-		for (size_t i = 0; i < n; i++) below += keys[i] < middle;
-		if (below < keep)
-			low = middle;
-		else
-			high = middle;
-		if (below == keep) break;
-	}
-	for (size_t i = 0; i < n && kept < keep; i++)
-		if (keys[i] < high) keys[kept++] = keys[i];
-	return kept;
+	if (keep < FOREST_RERANK_LEAST) keep = FOREST_RERANK_LEAST;
+	return keep < budget / FOREST_RERANK_BUDGET ? (size_t)(budget / FOREST_RERANK_BUDGET) : keep;
 }
 
 /* False: stopped by the pulse. */
-static bool rerank(struct forest_scratch *s, const struct scoring *c, uint64_t budget, const struct pulse *pulse)
+static bool rerank(struct forest_scratch *s, const struct scoring *c, const struct pulse *pulse)
 {
-	size_t keep = FOREST_RERANK_TIMES * c->top->capacity;
+	size_t n = keep_least(s->scored, s->scored_count, s->keep, &s->limit);
 
-	if (keep < FOREST_RERANK_LEAST) keep = FOREST_RERANK_LEAST;
-	if (keep < budget / FOREST_RERANK_BUDGET) keep = (size_t)(budget / FOREST_RERANK_BUDGET);
-	size_t n = keep_least(s->scored, s->scored_count, keep);
 	for (size_t i = 0; i < n; i++) {
 		if (i % PULSE_EXACT == PULSE_EXACT - 1 && pulse_stop(pulse)) return false;
 		if (i + PREFETCH_AHEAD < n)
@@ -355,11 +427,11 @@ enum status forest_search_coded(const struct forest_view *f, const struct rows *
 		return STATUS_OK;
 	}
 	enum status status = prepare(s, f);
-	if (status == STATUS_OK) status = prepare_codes(s, codes, budget);
+	if (status == STATUS_OK) status = prepare_codes(s, codes, rerank_wanted(budget, top->capacity));
 	if (status != STATUS_OK) return status;
 	quant_encode_query(&f->quant, rows->metric, rows->dim, query, s->code);
 	inspect(f, &scoring, budget, pulse, s, work);
-	if (!rerank(s, &scoring, budget, pulse)) work->truncated = true;
+	if (!rerank(s, &scoring, pulse)) work->truncated = true;
 	return STATUS_OK;
 }
 
@@ -373,16 +445,8 @@ enum status forest_leaves(const struct forest_view *f, const struct rows *rows, 
 
 	heap_push(s, (struct waiting){rows->metric == METRIC_HAMMING ? 0 : FLT_MAX, f->roots[0], 0});
 	while (s->heap_count > 0 && count < wanted) {
-		struct waiting w = heap_pop(s);
-		const struct forest_node *node = &f->node[w.node];
-		if (node->count) {
-			ret_leaves[count++] = (struct forest_leaf){node->at, node->count};
-			continue;
-		}
-		float left, right;
-		child_priorities(f, rows, seen_by_planes, w.priority, w.node, &left, &right);
-		heap_push(s, (struct waiting){left, w.node + 1, 0});
-		heap_push(s, (struct waiting){right, node->at, 0});
+		const struct forest_node *leaf = &f->node[next_leaf(f, rows, seen_by_planes, s).node];
+		ret_leaves[count++] = (struct forest_leaf){leaf->at, leaf->count};
 	}
 	*ret_count = count;
 	return STATUS_OK;
