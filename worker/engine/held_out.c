@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/engine/knn.h"
+
+enum { LISTS = 10 /* of a row's nearest neighbours, that tell how far its KNN_K nearest are: with all of them the prediction moves by .004 */ };
+
 /* One row that is held out. */
 struct absent {
 	uint32_t row, count, room;
@@ -89,27 +93,29 @@ static enum status find_pointing(struct held_out *h)
 
 /* ---- their lists ---- */
 
-/* A list that lost the row: its rows and how far they are, and what may enter. Room for the row's neighbours and any list that points to it. */
+/* A list that lost the row: its rows and how far they are, and what may enter. */
 struct mending {
-	uint32_t *rows, *apart, *entering, *entering_apart, *between;
-	size_t room;
+	uint32_t *rows, *apart, *between;   /* [room] any list that points to the row, and the row's own */
+	knn_key *entering;                  /* [room] */
+	uint32_t *around, *around_apart;    /* [around_count() at most, or room] rows around the one whose list it is */
 };
 
 static void mending_release(struct mending *m)
 {
 	free(m->rows);
 	free(m->apart);
-	free(m->entering);
-	free(m->entering_apart);
 	free(m->between);
+	free(m->entering);
+	free(m->around);
+	free(m->around_apart);
 }
 
-static bool mending_init(struct mending *m, size_t room)
+static bool mending_init(struct mending *m, size_t room, size_t around)
 {
-	size_t bytes = (room ? room : 1) * sizeof(uint32_t);
+	size_t bytes = (room ? room : 1) * sizeof(uint32_t), around_bytes = around > room ? around * sizeof(uint32_t) : bytes;
 
-	*m = (struct mending){malloc(bytes), malloc(bytes), malloc(bytes), malloc(bytes), malloc(bytes), room};
-	return m->rows && m->apart && m->entering && m->entering_apart && m->between;
+	*m = (struct mending){malloc(bytes), malloc(bytes), malloc(bytes), malloc(2 * bytes), malloc(around_bytes), malloc(around_bytes)};
+	return m->rows && m->apart && m->between && m->entering && m->around && m->around_apart;
 }
 
 /* Whether one of the n in the list is nearer than the one that wants to enter, and hides it (graph_build.c). */
@@ -121,36 +127,87 @@ static bool hidden(const struct codes *c, const struct mending *m, uint32_t n, u
 	return false;
 }
 
-/* The list of `from` without `row`; how long it is. The nearest that nothing else hides enters in its place. */
-static uint32_t mend(const struct held_out *h, struct mending *m, uint32_t from, uint32_t row)
+static bool points_to(const struct graph_view *g, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = g->first[from]; i < g->first[from + 1]; i++)
+		if (graph_edge(g, i) == to) return true;
+	return false;
+}
+
+static uint32_t degree(const struct graph_view *g, uint32_t row) { return g->first[row + 1] - g->first[row]; }
+
+/* How many rows reach_of() looks at, some of them more than once. */
+static size_t around_count(const struct graph_view *g, uint32_t from)
+{
+	size_t n = degree(g, from);
+
+	for (uint32_t i = g->first[from], end = g->first[from + 1]; i < end && i < g->first[from] + LISTS; i++) n += degree(g, graph_edge(g, i));
+	return n;
+}
+
+/* How far the KNN_K nearest of `from` reach when one of them is gone: no other row was ever thought of as its neighbour. They are told from its
+ * neighbours' neighbours. UINT32_MAX: there are fewer. */
+static uint32_t reach_of(const struct held_out *h, struct mending *m, uint32_t from)
 {
 	const struct graph_view *g = h->graph;
-	const uint8_t *code = h->codes->base + (size_t)from * h->codes->stride;
-	uint32_t n = 0, entering = 0, farthest = 0;
+	knn_key nearest[KNN_K + 1];
+	uint32_t n = 0, have = 0, first = g->first[from], end = g->first[from + 1];
 
-	for (uint32_t i = g->first[from]; i < g->first[from + 1]; i++)
-		if (graph_edge(g, i) != row) m->rows[n++] = graph_edge(g, i);
+	for (uint32_t i = first; i < end; i++) m->around[n++] = graph_edge(g, i);
+	for (uint32_t l = 0; l < LISTS && l < end - first; l++) {
+		uint32_t near = m->around[l];
+		for (uint32_t i = g->first[near]; i < g->first[near + 1]; i++) m->around[n++] = graph_edge(g, i);
+	}
+	quant_apart(h->codes, h->codes->base + (size_t)from * h->codes->stride, m->around, n, m->around_apart);
+	for (uint32_t i = 0; i < n; i++) {
+		knn_key key = knn_key_of(m->around_apart[i], m->around[i]);
+		uint32_t at = have;
+		if (m->around[i] == from || (have == KNN_K + 1 && key >= nearest[KNN_K])) continue;
+		while (at > 0 && nearest[at - 1] > key) at--;
+		if (at > 0 && nearest[at - 1] == key) continue;
+		if (have <= KNN_K) have++;
+		memmove(nearest + at + 1, nearest + at, (have - at - 1) * sizeof(*nearest));
+		nearest[at] = key;
+	}
+	return have > KNN_K ? knn_apart(nearest[KNN_K]) : UINT32_MAX;
+}
+
+/* The row's neighbours that `from`, of a list of n, does not have: ascending. */
+static uint32_t entering_of(const struct held_out *h, struct mending *m, uint32_t from, uint32_t row, uint32_t n)
+{
+	const struct graph_view *g = h->graph;
+	uint32_t count = 0;
+
 	for (uint32_t i = g->first[row]; i < g->first[row + 1]; i++) {
 		uint32_t near = graph_edge(g, i), at = 0;
 		while (at < n && m->rows[at] != near) at++;
-		if (at == n && near != from) m->entering[entering++] = near;
+		if (at == n && near != from) m->around[count++] = near;
 	}
-	quant_apart(h->codes, code, m->rows, n, m->apart);
-	quant_apart(h->codes, code, m->entering, entering, m->entering_apart);
-	for (uint32_t i = 0; i < n; i++)
-		if (m->apart[i] > farthest) farthest = m->apart[i];
-	for (uint32_t left = entering; left > 0 && n < GRAPH_DEGREE_MAX; left--) {
-		uint32_t least = 0;
-		for (uint32_t i = 1; i < left; i++)
-			if (m->entering_apart[i] < m->entering_apart[least]) least = i;
-		uint32_t near = m->entering[least], apart = m->entering_apart[least];
-		if (apart > farthest) break;
-		if (!hidden(h->codes, m, n, near, apart)) {
-			m->rows[n++] = near;
-			break;
-		}
-		m->entering[least] = m->entering[left - 1];
-		m->entering_apart[least] = m->entering_apart[left - 1];
+	quant_apart(h->codes, h->codes->base + (size_t)from * h->codes->stride, m->around, count, m->around_apart);
+	for (uint32_t i = 0; i < count; i++) m->entering[i] = knn_key_of(m->around_apart[i], m->around[i]);
+	knn_sort(m->entering, count);
+	return count;
+}
+
+/* The list of `from` without `row`; how long it is. What nothing else hides enters, the nearest first. */
+static uint32_t mend(const struct held_out *h, struct mending *m, uint32_t from, uint32_t row)
+{
+	const struct graph_view *g = h->graph;
+	uint32_t n = 0, reach = 0;
+	bool reach_known = false;
+
+	for (uint32_t i = g->first[from]; i < g->first[from + 1]; i++)
+		if (graph_edge(g, i) != row) m->rows[n++] = graph_edge(g, i);
+	quant_apart(h->codes, h->codes->base + (size_t)from * h->codes->stride, m->rows, n, m->apart);
+	uint32_t entering = entering_of(h, m, from, row, n);
+	for (uint32_t i = 0; i < entering && n < GRAPH_DEGREE_MAX; i++) {
+		uint32_t near = knn_row(m->entering[i]), apart = knn_apart(m->entering[i]);
+		if (hidden(h->codes, m, n, near, apart)) continue;
+		if (!reach_known) reach = reach_of(h, m, from);
+		reach_known = true;
+		if (apart > reach && !points_to(g, near, from)) continue;
+		m->rows[n] = near;
+		m->apart[n++] = apart;
 	}
 	return n;
 }
@@ -158,14 +215,16 @@ static uint32_t mend(const struct held_out *h, struct mending *m, uint32_t from,
 static bool mend_all(struct held_out *h, struct absent *a)
 {
 	const struct graph_view *g = h->graph;
-	uint32_t longest = 0, own = g->first[a->row + 1] - g->first[a->row], total = 0;
+	uint32_t longest = 0, total = 0;
+	size_t most_around = 0;
 	struct mending m;
 
 	for (uint32_t i = 0; i < a->count; i++) {
-		uint32_t degree = g->first[a->from[i] + 1] - g->first[a->from[i]];
-		if (degree > longest) longest = degree;
+		size_t around = around_count(g, a->from[i]);
+		if (degree(g, a->from[i]) > longest) longest = degree(g, a->from[i]);
+		if (around > most_around) most_around = around;
 	}
-	bool ready = mending_init(&m, (size_t)longest + own);
+	bool ready = mending_init(&m, (size_t)longest + degree(g, a->row), most_around);
 	a->first = malloc(((size_t)a->count + 1) * sizeof(*a->first));
 	ready = ready && a->first;
 	for (uint32_t i = 0; ready && i < a->count; i++) {
