@@ -144,6 +144,40 @@ static void pathological_data_is_searched_and_what_is_promised_is_found(void **s
 			}
 }
 
+/* All rows have few codes between them, so that many are as near as the last that would be scored exactly. */
+static void where_one_column_tells_rows_apart_what_is_promised_is_found(void **state)
+{
+	static const float wanted[] = {0.9f, 0.95f, 0.99f};
+
+	for (int m = 1; m < 3; m++) {
+		struct block b, queries, *both_of[] = {&b, &queries};
+		struct ann_block a;
+		struct prng p;
+		prng_seed(&p, 5);
+		block_init(&b, metrics[m], 8, ROWS);
+		block_init(&queries, metrics[m], 8, QUERIES);
+		for (int i = 0; i < 2; i++) {
+			for (uint32_t r = 0; r < both_of[i]->rows.n; r++)
+				for (uint32_t d = 0; d < 8; d++) block_row(both_of[i], r)[d] = d == 3 ? normal(&p) : 7;
+			block_finish(both_of[i]);
+		}
+		ann_block_init(&a, &b, TREES, 1, runner_inline());
+		float *truth = truth_of(&a.block, &queries, K);
+		fprintf(stderr, "%-12s", metric_name(metrics[m]));
+		for (int i = 0; i < 3; i++) {
+			struct graph_effort effort = {0};
+			assert_true(tune_choose(&a.view.tune, K, wanted[i], &effort));
+			double recall = graph_recall(&a, &queries, K, truth, &effort, *state);
+			fprintf(stderr, "  %.3f (ef %u)", recall, effort.ef);
+			assert_true(recall >= (double)wanted[i] - 0.05);
+		}
+		fprintf(stderr, "\n");
+		free(truth);
+		ann_block_free(&a);
+		block_free(&queries);
+	}
+}
+
 /* The same rows are met, in the same order; codes only choose which of them are scored exactly. */
 static void a_forest_searched_by_codes_finds_what_it_finds_exactly(void **state)
 {
@@ -320,6 +354,7 @@ int main(void)
 		cmocka_unit_test(thousands_of_dead_rows_cost_no_recall),
 		cmocka_unit_test(magnitude_does_not_matter),
 		cmocka_unit_test(pathological_data_is_searched_and_what_is_promised_is_found),
+		cmocka_unit_test(where_one_column_tells_rows_apart_what_is_promised_is_found),
 		cmocka_unit_test(a_forest_searched_by_codes_finds_what_it_finds_exactly),
 		cmocka_unit_test(what_is_predicted_is_found),
 		cmocka_unit_test(more_recall_never_costs_less),

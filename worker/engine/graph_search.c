@@ -299,7 +299,8 @@ static inline __attribute__((always_inline)) void prefetch_row(const struct rows
 	for (size_t at = 0; at < rows->stride && at < 1024; at += 64) __builtin_prefetch(rows->base + (size_t)row * rows->stride + at);
 }
 
-/* The nearest of the pool that are live, scored exactly until no more can enter: at most `wanted`. False: stopped by the pulse. */
+/* The nearest of the pool that are live, scored exactly until no more can enter: at most `wanted`, and those whose score is the last one's: codes say nothing
+ * of them, and where only one column tells rows apart they are many. False: stopped by the pulse. */
 static bool rerank(const struct graph_space *space, const struct query *query, struct graph_scratch *s, const struct pool *p, size_t wanted,
 	const struct pulse *pulse, struct topk *top)
 {
@@ -307,10 +308,11 @@ static bool rerank(const struct graph_space *space, const struct query *query, s
 	size_t n = 0, asked = 0;
 	float least = INFINITY;
 
-	for (size_t i = 0; i < p->count && n < wanted; i++) {
-		uint32_t row = entry_row(p->entries[i]);
+	for (size_t i = 0; i < p->count; i++) {
+		uint32_t row = entry_row(p->entries[i]), score = (uint32_t)(p->entries[i] >> 32);
+		if (n >= wanted && score != s->scores[n - 1]) break;
 		s->fresh[n] = row;
-		s->scores[n] = (uint32_t)(p->entries[i] >> 32);
+		s->scores[n] = score;
 		n += rows_live(rows, row);
 	}
 	for (size_t i = 0; i < n; i++) {
