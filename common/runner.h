@@ -4,6 +4,7 @@
 #ifndef COMMON_RUNNER_H
 #define COMMON_RUNNER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct runner {
@@ -13,5 +14,16 @@ struct runner {
 };
 
 struct runner *runner_inline(void); /* a static object; any thread */
+
+/* A runner that does something else beside the pieces of its runs: one thread goes on with it, a step at a time, until nothing of it or none of the
+ * pieces is left. For work that takes one thread at a time, where others have pieces to do. */
+struct runner_beside {
+	struct runner runner;
+	struct runner *under;
+	bool (*step)(void *arg); /* false: that was the last, it is not called again. By one thread at a time. */
+	void *arg;
+	bool done;
+};
+void runner_beside_init(struct runner_beside *b, struct runner *under, bool (*step)(void *arg), void *arg);
 
 #endif

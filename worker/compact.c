@@ -2,8 +2,8 @@
  *
  * 1 freeze (writer): a new log file and a new active memtable; what came before stands still.
  * 2 gather (runner): the live rows at that sequence, by ascending id, so that the same items give the same bytes wherever they were.
- * 3 forest, codes, graph and efforts (runner): the order of tree 0 becomes the order of the rows, which are gathered once more.
- * 4 segment (here): written, synced, renamed, opened again and verified.
+ * 3 forest, codes and graph (runner): the order of tree 0 becomes the order of the rows, which are gathered once more.
+ * 4 efforts (runner) and, beside them, the segment: written, and then synced, renamed, opened again and verified.
  * 5 install (writer): deaths since then are carried over; the manifest is replaced, which is the commit; then old files go.
  * A failure before 5 leaves the shard as it was, with one more frozen memtable; a crash anywhere leaves the old or the new.
  *
@@ -290,53 +290,74 @@ static enum status reorder(struct build *b)
 	return copy(&copying, reorder_piece);
 }
 
-static enum status write_segment(struct build *b, const struct ann *ann, struct installation *in, struct report *report)
+/* The file is written while the efforts are measured: neither takes all threads all the time. */
+static enum status tune_and_write(struct build *b, struct ann *ann, const struct rows *rows, struct manifest_segment *ret, struct report *report)
 {
 	struct shard *s = b->shard;
-	struct segment *segment = NULL;
 	struct pulse pulse = {cancelled, s};
 	struct segment_content content = {.number = s->manifest.next_segment, .epoch = s->identity.epoch, .seed = b->seed, .modulus = s->identity.shards,
 		.remainder = s->identity.number, .n = b->n, .ids = b->ids, .by_id = b->new_of_old, .sequences = b->sequences, .ann = ann_as_view(ann),
 		.tombstones = b->tombstones, .tombstone_count = b->tombstone_count, .row = content_row, .payload = b->any_payload ? content_payload : NULL,
 		.key = b->any_key ? content_key : NULL, .arg = b, .runner = b->runner, .pulse = &pulse};
-	enum status status = segment_write(s->io, s->dir, &s->identity, &content, &in->entry, report);
+	struct segment_writer *writer = NULL;
+	struct runner_beside beside;
+
+	content.ann.tune.count = content.ann.graph.n > 0; /* a graph has efforts */
+	enum status status = segment_writer_new(s->io, s->dir, &s->identity, &content, &writer, report);
+	if (status != STATUS_OK) return status;
+	runner_beside_init(&beside, b->runner, segment_writer_step, writer);
+	status = ann_tune(ann, rows, b->seed, &beside.runner, &pulse);
+	if (status == STATUS_OK) {
+		struct ann_view view = ann_as_view(ann);
+		status = segment_writer_finish(&writer, &view.tune, ret, report);
+	} else {
+		report_set(report, status, "%s", status_text(status));
+	}
+	segment_writer_free(&writer);
+	return status;
+}
+
+static enum status write_segment(struct build *b, struct ann *ann, const struct rows *rows, struct installation *in, struct report *report)
+{
+	struct shard *s = b->shard;
+	struct segment *segment = NULL;
+	uint64_t number = s->manifest.next_segment;
+	enum status status = tune_and_write(b, ann, rows, &in->entry, report);
 
 	if (status == STATUS_OK) status = segment_open(s->io, s->dir, &s->identity, &in->entry, b->runner, &segment, report);
 	if (status == STATUS_OK) in->segment = live_segment_new(&segment);
 	if (status == STATUS_OK && !in->segment) status = report_set(report, STATUS_NO_MEMORY, "%s", status_text(STATUS_NO_MEMORY));
 	segment_close(&segment);
-	if (status != STATUS_OK) remove_unused(s, content.number); /* where it was written, but could not be opened */
+	if (status != STATUS_OK) remove_unused(s, number); /* where it was written, but could not be opened */
 	return status;
 }
 
-static enum status build_ann(struct build *b, struct ann **ret)
+static enum status build_ann(struct build *b, const struct rows *rows, struct ann **ret)
 {
 	struct shard *s = b->shard;
-	const struct shard_identity *id = &s->identity;
 	struct pulse pulse = {cancelled, s};
 	struct forest_params params = {b->trees, b->seed};
-	struct rows rows = {.metric = id->metric, .dim = id->dim, .n = b->n, .stride = rows_stride(id->metric, id->dim), .base = b->vectors,
-		.norm2 = b->norm2, .ids = b->ids};
 
 	atomic_store(&s->build_progress, 0);
-	atomic_store(&s->build_total, ann_build_steps(id->metric, b->n, b->trees) * 8 / 7 + 1); /* the last eighth is the measuring and the writing */
+	atomic_store(&s->build_total, ann_build_steps(rows->metric, b->n, b->trees) * 8 / 7 + 1); /* the last eighth is the measuring and the writing */
 	for (uint32_t i = 0; i < b->n; i++) b->new_of_old[i] = i; /* a forest without trees has no order of its own */
-	enum status status = ann_build(&rows, &params, b->runner, &s->build_progress, &pulse, b->new_of_old, ret);
-	if (status == STATUS_OK) status = reorder(b);
-	if (status == STATUS_OK) status = ann_tune(*ret, &rows, b->seed, b->runner, &pulse);
-	return status;
+	enum status status = ann_build(rows, &params, b->runner, &s->build_progress, &pulse, b->new_of_old, ret);
+	return status == STATUS_OK ? reorder(b) : status;
 }
 
 static enum status build_segment(struct build *b, struct installation *in, struct report *report)
 {
+	const struct shard_identity *id = &b->shard->identity;
 	struct ann *ann = NULL;
 	enum status status = gather(b);
+	struct rows rows = {.metric = id->metric, .dim = id->dim, .n = b->n, .stride = rows_stride(id->metric, id->dim), .base = b->vectors,
+		.norm2 = b->norm2, .ids = b->ids};
 
-	if (status == STATUS_OK) status = build_ann(b, &ann);
+	if (status == STATUS_OK) status = build_ann(b, &rows, &ann);
 	if (status != STATUS_OK)
 		report_set(report, status, "%s", status_text(status));
 	else
-		status = write_segment(b, ann, in, report);
+		status = write_segment(b, ann, &rows, in, report);
 	ann_free(&ann);
 	return status;
 }

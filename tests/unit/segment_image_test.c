@@ -106,6 +106,73 @@ static void any_number_of_threads_writes_the_same_file(void **state)
 	some_rows_free(&s);
 }
 
+static void piece_does_little(void *arg, size_t i)
+{
+	(void)i;
+	atomic_fetch_add((_Atomic size_t *)arg, 1);
+}
+
+static struct segment_writer *writer_before_efforts(const struct some_rows *s, struct runner *runner)
+{
+	struct segment_content content = s->content;
+	struct segment_writer *w = NULL;
+
+	content.runner = runner;
+	content.ann.tune = (struct tune_view){content.ann.tune.count > 0, NULL};
+	assert_int_equal(segment_writer_new(io, "s", &s->identity, &content, &w, NULL), STATUS_OK);
+	return w;
+}
+
+/* Never begun, half done, or done by the time that the efforts are there. */
+static void what_is_written_beside_other_work_is_the_same_file(void **state)
+{
+	struct some_rows *s = some_rows_new(METRIC_ANGULAR, 120, 1000, 3, 6);
+	struct tune_effort efforts[3] = {{2, 10, {.1f, .1f, .1f}}, {4, 20, {.2f, .2f, .2f}}, {8, 40, {.4f, .4f, .4f}}};
+	size_t size, other_size;
+
+	(void)state;
+	s->content.payload = payload_of;
+	s->content.ann.tune = (struct tune_view){3, efforts};
+	uint8_t *file = file_of(s, runner_inline(), NULL, &size), *other;
+	for (size_t runs = 0; runs < 9; runs++) {
+		struct runner runner = {run_threads, 1 + runs % 3};
+		struct segment_writer *w = writer_before_efforts(s, &runner);
+		struct runner_beside beside;
+		struct manifest_segment entry;
+		_Atomic size_t done = 0;
+		runner_beside_init(&beside, &runner, segment_writer_step, w);
+		for (size_t i = 0; i < runs; i++) beside.runner.run(&beside.runner, 2, piece_does_little, &done);
+		assert_int_equal(atomic_load(&done), 2 * runs);
+		assert_int_equal(segment_writer_finish(&w, &s->content.ann.tune, &entry, NULL), STATUS_OK);
+		assert_null(w);
+		assert_int_equal(io_slurp(io, "s/seg-7.grove", (size_t)1 << 30, &other, &other_size), STATUS_OK);
+		assert_int_equal(other_size, size);
+		assert_memory_equal(other, file, size);
+		free(other);
+	}
+	free(file);
+	some_rows_free(&s);
+}
+
+static void writer_that_is_given_up_leaves_nothing(void **state)
+{
+	struct some_rows *s = some_rows_new(METRIC_EUCLIDEAN, 120, 1000, 3, 6);
+	char **names;
+	size_t count;
+
+	(void)state;
+	for (int steps = 0; steps < 3; steps++) {
+		struct segment_writer *w = writer_before_efforts(s, runner_inline());
+		for (int i = 0; i < steps; i++) (void)segment_writer_step(w);
+		segment_writer_free(&w);
+		assert_null(w);
+		assert_int_equal(io->ops->list(io, "s", &names, &count), STATUS_OK);
+		assert_int_equal(count, 0);
+		io_names_free(&names, count);
+	}
+	some_rows_free(&s);
+}
+
 static enum status write_fails(struct io *i, struct io_file *f, uint64_t offset, const void *bytes, size_t n)
 {
 	(void)i, (void)f, (void)bytes, (void)n;
@@ -140,6 +207,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_part_of_a_section_is_that_part_of_the_whole),
 		cmocka_unit_test_setup(any_number_of_threads_writes_the_same_file, folder_set_up),
+		cmocka_unit_test_setup(what_is_written_beside_other_work_is_the_same_file, folder_set_up),
+		cmocka_unit_test_setup(writer_that_is_given_up_leaves_nothing, folder_set_up),
 		cmocka_unit_test_setup(what_went_wrong_with_the_disk_is_told, folder_set_up),
 	};
 

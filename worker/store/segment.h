@@ -74,6 +74,18 @@ struct segment_content {
 MUST_CHECK enum status segment_write(struct io *io, const char *dir, const struct shard_identity *identity,
 	const struct segment_content *content, struct manifest_segment *ret, struct report *report);
 
+/* The same by parts, so that the bytes can go to the disk while the efforts are still measured. The content's pointers stay valid until the end, of its
+ * efforts only the count is asked before the finish, and that only whether it is 0. One thread at a time, but for what the content's runner does. */
+struct segment_writer;
+MUST_CHECK enum status segment_writer_new(struct io *io, const char *dir, const struct shard_identity *identity, const struct segment_content *content,
+	struct segment_writer **ret, struct report *report);
+/* Some MiB more, on this thread alone; false: that was all, or it failed, which the finish says. `writer` is a segment_writer. */
+bool segment_writer_step(void *writer);
+/* What is left, and the names. Ends the writer, whatever comes of it. */
+MUST_CHECK enum status segment_writer_finish(struct segment_writer **w, const struct tune_view *efforts, struct manifest_segment *ret, struct report *report);
+/* Without a segment. NULL is fine. */
+void segment_writer_free(struct segment_writer **w);
+
 struct segment;
 
 /* Map and verify everything (reads the whole file). STATUS_CORRUPT names the file and the section; a missing file that the
