@@ -73,7 +73,9 @@ class Fashion(cluster.OneCluster):
                 self.assertGreaterEqual(measured, wanted - max(0.02, slack(wanted, len(self.queries))), f"k {k}, wanted {wanted}, seed {cluster.SEED}")
                 self.assertGreaterEqual(measured, before[0] - 0.001, f"k {k}, wanted {wanted}, seed {cluster.SEED}")
                 self.assertGreaterEqual(cost, before[1])
-                self.assertTrue(all(a.complete and len(a.ids) == k for a in found))
+                self.assertTrue(all(a.complete for a in found))
+                # The least effort meets some hundred rows in a shard: it may see fewer than a hundred live ones (proto/CLIENT.md).
+                self.assertLessEqual(sum(len(a.ids) != k for a in found), 10 if k == 100 else 0, f"k {k}, wanted {wanted}, seed {cluster.SEED}")
                 before = (measured, cost)
             self.assertLess(before[1], 60000 / 5, "even .999 is no scan")
 
