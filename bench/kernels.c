@@ -111,7 +111,7 @@ static void measure_scan(const uint8_t *base, enum metric metric, uint32_t dim, 
 {
 	size_t stride = rows_stride(metric, dim);
 	struct rows rows = {.metric = metric, .dim = dim, .n = (uint32_t)(place.bytes / stride), .stride = stride, .base = base};
-	uint8_t *sliced;
+	struct sliced *sliced;
 	uint64_t *ids = calloc(rows.n, sizeof(*ids));
 	struct query queries[SCAN_QUERIES];
 	struct search_work works[SCAN_QUERIES] = {{0}};
@@ -139,7 +139,7 @@ static void measure_scan(const uint8_t *base, enum metric metric, uint32_t dim, 
 	printf("%-20s %2zu queries at once %9.3f\n", place.name, nq, ns[ROUNDS / 2]);
 	fflush(stdout);
 	free(ids);
-	free(sliced);
+	sliced_free(&sliced);
 }
 
 static int scans(void)

@@ -46,15 +46,29 @@ const struct code_kernels *code_kernels(void)
 	return chosen;
 }
 
-void sliced_query_init(struct sliced_query *q, const uint8_t *row, size_t planes)
+uint32_t sliced_lead_of(const struct sliced_lead *lead, const uint8_t *row)
 {
-	enum { PLANE = SLICED_ROWS / 8, ROUND = 4 };
-	uint32_t ones = 0, count = 0;
+	uint32_t found = 0;
 
-	for (size_t i = 0; i < planes / 8; i++) ones += (uint32_t)__builtin_popcount(row[i]);
-	*q = (struct sliced_query){.planes = (uint32_t)planes, .ones = ones, .zeros = ones > planes / 2};
-	for (size_t b = 0; b < planes; b++)
-		if ((row[b / 8] >> b % 8 & 1) != q->zeros) q->at[count++] = (uint16_t)(b * PLANE);
-	for (; count % ROUND; count++) q->at[count] = (uint16_t)((sliced_block_planes(planes) - 1) * PLANE);
+	for (uint32_t i = 0; i < lead->count; i++) found |= (uint32_t)(row[lead->bits[i] / 8] >> lead->bits[i] % 8 & 1) << i;
+	return found;
+}
+
+void sliced_query_init(struct sliced_query *q, const uint8_t *row, size_t planes, const struct sliced_lead *lead)
+{
+	enum { ROUND = 4 };
+	uint8_t ones[SLICED_DIM_MAX / 8], others[SLICED_DIM_MAX / 8];
+	uint32_t rest = 0, count = 0;
+
+	memcpy(ones, row, planes / 8);
+	memset(others, 0xff, planes / 8);
+	for (uint32_t i = 0; i < lead->count; i++) others[lead->bits[i] / 8] &= (uint8_t)~(1u << lead->bits[i] % 8);
+	for (size_t i = 0; i < planes / 8; i++) rest += (uint32_t)__builtin_popcount(ones[i] & others[i]);
+	*q = (struct sliced_query){.planes = (uint32_t)planes, .lead = sliced_lead_of(lead, row), .rest = rest, .zeros = rest > (planes - lead->count) / 2};
+	for (size_t i = 0; i < planes / 8; i++)
+		for (uint32_t left = (q->zeros ? ~(uint32_t)ones[i] : ones[i]) & others[i]; left; left &= left - 1)
+			q->at[count++] = (uint16_t)sliced_plane_at(i * 8 + (uint32_t)__builtin_ctz(left));
+	q->filled = q->zeros ? 0 : (ROUND - count % ROUND) % ROUND;
+	for (; count % ROUND; count++) q->at[count] = (uint16_t)sliced_plane_at(planes);
 	q->count = count;
 }

@@ -15,7 +15,7 @@ static void build(const struct peer_set *set, const char *params, const char *fo
 static void *open_index(const struct peer_set *set, const char *params, const char *folder)
 {
 	struct index *it = calloc(1, sizeof(*it));
-	uint8_t *sliced;
+	struct sliced *sliced;
 
 	if (!it) peer_die("not enough memory");
 	it->set = set;

@@ -189,12 +189,52 @@ bool codes_check_bits(const struct code_kernels *set, uint64_t seed)
 enum { MOST_BLOCKS = 3, MOST_WORDS = SLICED_DIM_MAX / 64, BLOCK_WORDS = SLICED_ROWS / 64 };
 
 /* Blocks of `planes`, the rows of which they are made, and a query; the rows' bits are set where a random number below 256 is less than `often`. */
-struct sliced { size_t planes, blocks; uint64_t rows[MOST_BLOCKS * SLICED_ROWS][MOST_WORDS], query[MOST_WORDS]; struct sliced_query sliced; };
+struct sliced_trial {
+	size_t planes, blocks;
+	uint64_t rows[MOST_BLOCKS * SLICED_ROWS][MOST_WORDS], query[MOST_WORDS];
+	struct sliced_lead lead;
+	struct sliced_head heads[MOST_BLOCKS];
+	struct sliced_query sliced;
+	int32_t apart[MOST_BLOCKS * SLICED_ROWS], least[MOST_BLOCKS * SLICED_ROWS]; /* bits in which rows differ, and in which at least by what is asked of them */
+};
 
-static void slice(struct sliced *s, struct prng *p, uint32_t often, uint8_t *to)
+static bool bit_of(const uint64_t *row, size_t b) { return row[b / 64] >> b % 64 & 1; }
+
+static void choose_lead(struct sliced_trial *s, struct prng *p)
 {
-	size_t height = sliced_height(s->planes), planes = sliced_block_planes(s->planes);
-	memset(to, 0, s->blocks * planes * SLICED_ROWS / 8);
+	uint32_t wanted = prng_below(p, SLICED_LEAD_MAX + 1), step = (uint32_t)s->planes / SLICED_LEAD_MAX;
+
+	s->lead.count = 0;
+	for (; s->lead.count < wanted; s->lead.count++) s->lead.bits[s->lead.count] = (uint16_t)(s->lead.count * step + prng_below(p, step));
+}
+
+/* Every other block's says less than it could. */
+static struct sliced_head head_of(const struct sliced_trial *s, size_t block, struct prng *p)
+{
+	struct sliced_head head = {.all = UINT32_MAX, .least = UINT16_MAX};
+
+	for (size_t r = block * SLICED_ROWS; r < (block + 1) * SLICED_ROWS; r++) {
+		uint32_t lead = 0, ones = 0;
+		for (size_t b = 0; b < s->planes; b++) ones += bit_of(s->rows[r], b);
+		for (uint32_t i = 0; i < s->lead.count; i++) lead |= (uint32_t)bit_of(s->rows[r], s->lead.bits[i]) << i;
+		for (uint32_t i = 0; i < s->lead.count; i++) ones -= lead >> i & 1;
+		head.all &= lead;
+		head.any |= lead;
+		if (ones < head.least) head.least = (uint16_t)ones;
+		if (ones > head.most) head.most = (uint16_t)ones;
+	}
+	if (block % 2) {
+		head.all &= (uint32_t)prng_u64(p);
+		head.any |= (uint32_t)prng_u64(p) & ((1u << s->lead.count) - 1);
+		head.least = (uint16_t)prng_below(p, head.least + 1u);
+		head.most = (uint16_t)(head.most + prng_below(p, 9));
+	}
+	return head;
+}
+
+static void slice(struct sliced_trial *s, struct prng *p, uint32_t often, uint8_t *to)
+{
+	memset(to, 0, s->blocks * sliced_block_bytes(s->planes));
 	uint32_t eighths = prng_below(p, 9); /* of the query's bits are ones */
 	memset(s->rows, 0, sizeof(s->rows));
 	memset(s->query, 0, sizeof(s->query));
@@ -205,33 +245,56 @@ static void slice(struct sliced *s, struct prng *p, uint32_t often, uint8_t *to)
 			uint64_t differs = prng_below(p, 256) < often;
 			s->rows[r][b / 64] |= (bit ^ differs) << b % 64;
 			size_t in_block = r % SLICED_ROWS;
-			to[(r / SLICED_ROWS * planes + b) * SLICED_ROWS / 8 + in_block / 8] |= (uint8_t)((bit ^ differs) << in_block % 8);
+			to[r / SLICED_ROWS * sliced_block_bytes(s->planes) + sliced_plane_at(b) + in_block / 8] |= (uint8_t)((bit ^ differs) << in_block % 8);
 		}
 	}
+	choose_lead(s, p);
+	for (size_t block = 0; block < s->blocks; block++) {
+		s->heads[block] = head_of(s, block, p);
+		memcpy(to + block * sliced_block_bytes(s->planes), &s->heads[block], sizeof(s->heads[block]));
+	}
+}
+
+/* The least number of bits in which a row may differ that has what its head tells, and differs from the query where the query's planes show it. */
+static int32_t least_apart(const struct sliced_trial *s, const struct sliced_head *head, const uint64_t *row)
+{
+	bool lead[SLICED_DIM_MAX] = {false};
+	int32_t apart = 0, rest = 0, alone = 0;
+
+	for (uint32_t i = 0; i < s->lead.count; i++) {
+		bool bit = bit_of(s->query, s->lead.bits[i]);
+		lead[s->lead.bits[i]] = true;
+		apart += bit ? !(head->any >> i & 1) : head->all >> i & 1;
+	}
+	for (size_t b = 0; b < s->planes; b++) {
+		if (lead[b]) continue;
+		rest += bit_of(s->query, b);
+		alone += bit_of(s->query, b) != s->sliced.zeros && bit_of(row, b) == s->sliced.zeros;
+	}
+	return apart + (s->sliced.zeros ? rest - head->most : head->least - rest) + 2 * alone;
+}
+
+static void ask(struct sliced_trial *s)
+{
+	sliced_query_init(&s->sliced, (const uint8_t *)s->query, s->planes, &s->lead);
 	for (size_t r = 0; r < s->blocks * SLICED_ROWS; r++) {
-		uint32_t ones = 0;
-		for (size_t w = 0; w < MOST_WORDS; w++) ones += (uint32_t)__builtin_popcountll(s->rows[r][w]);
-		uint8_t *counts = to + (r / SLICED_ROWS * planes + s->planes) * SLICED_ROWS / 8 + r % SLICED_ROWS / 8;
-		for (size_t d = 0; d <= height; d++) {
-			uint32_t digit = d < height ? ones >> (d + 1) : ones;
-			counts[d * SLICED_ROWS / 8] |= (uint8_t)((~digit & 1) << r % 8);
-		}
+		s->apart[r] = 0;
+		for (size_t w = 0; w < MOST_WORDS; w++) s->apart[r] += __builtin_popcountll(s->query[w] ^ s->rows[r][w]);
+		s->least[r] = least_apart(s, &s->heads[r / SLICED_ROWS], s->rows[r]);
+		require(s->least[r] <= s->apart[r]);
 	}
-	sliced_query_init(&s->sliced, (const uint8_t *)s->query, s->planes);
 }
 
 /* What `near` should say, from the rows. */
-static size_t first_near(const struct sliced *s, uint32_t most, uint64_t *ret)
+static size_t first_near(const struct sliced_trial *s, int32_t most, uint64_t *ret)
 {
 	for (size_t block = 0; block < s->blocks; block++) {
 		bool any = false;
 		memset(ret, 0, BLOCK_WORDS * sizeof(*ret));
 		for (size_t r = 0; r < SLICED_ROWS; r++) {
-			uint32_t apart = 0;
-			for (size_t w = 0; w < MOST_WORDS; w++)
-				apart += (uint32_t)__builtin_popcountll(s->query[w] ^ s->rows[block * SLICED_ROWS + r][w]);
-			ret[r / 64] |= (uint64_t)(apart <= most) << r % 64;
-			any |= apart <= most;
+			bool near = s->least[block * SLICED_ROWS + r] <= most;
+			ret[r / 64] |= (uint64_t)near << r % 64;
+			any |= near;
 		}
 		if (any) return block;
 	}
@@ -241,20 +304,21 @@ static size_t first_near(const struct sliced *s, uint32_t most, uint64_t *ret)
 bool codes_check_sliced(const struct code_kernels *set, uint64_t seed)
 {
 	static const uint32_t often[] = {0, 20, 128, 230, 256};
-	static struct sliced s;
-	struct edge bytes = edge_make(MOST_BLOCKS * sliced_block_planes(SLICED_DIM_MAX) * SLICED_ROWS / 8);
+	static struct sliced_trial s;
+	struct edge bytes = edge_make(MOST_BLOCKS * sliced_block_bytes(SLICED_DIM_MAX));
 	struct prng p;
 	bool agree = true;
 
 	prng_seed(&p, seed);
 	for (s.planes = SLICED_STEP; s.planes <= SLICED_DIM_MAX; s.planes += SLICED_STEP)
 		for (s.blocks = 0; s.blocks <= MOST_BLOCKS; s.blocks += 1 + s.blocks) {
-			uint8_t *blocks = bytes.end - s.blocks * sliced_block_planes(s.planes) * SLICED_ROWS / 8;
+			uint8_t *blocks = bytes.end - s.blocks * sliced_block_bytes(s.planes);
 			slice(&s, &p, often[(s.planes / SLICED_STEP + s.blocks) % 5], blocks);
+			ask(&s);
 			for (uint32_t most = 0; most < s.planes && agree; most++) {
 				uint64_t plain[BLOCK_WORDS], fast[BLOCK_WORDS + 1];
 				fast[BLOCK_WORDS] = 0x5eed5eed;
-				size_t wanted = first_near(&s, most, plain), found = set->near(&s.sliced, blocks, s.blocks, most, fast);
+				size_t wanted = first_near(&s, (int32_t)most, plain), found = set->near(&s.sliced, blocks, s.blocks, most, fast);
 				agree = wanted == found && fast[BLOCK_WORDS] == 0x5eed5eed && (wanted == s.blocks || !memcmp(plain, fast, sizeof(plain)));
 				if (!agree) fprintf(stderr, "near of %s, %zu blocks of %zu planes, at most %u: block %zu, not %zu, or other rows of it\n", set->name,
 					s.blocks, s.planes, (unsigned)most, found, wanted);

@@ -82,11 +82,25 @@ static void the_nearest_live_rows_are_found_with_ties_by_id(void **state)
 		}
 }
 
+/* Counts the distances that go by between two questions. */
+struct watch { const struct search_work *works; size_t nq; uint64_t seen, most; long left; };
+
+static bool watch_pairs(void *arg)
+{
+	struct watch *w = arg;
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < w->nq; i++) all += w->works[i].candidates;
+	if (all - w->seen > w->most) w->most = all - w->seen;
+	w->seen = all;
+	return w->left-- == 0;
+}
+
 /* What a segment adds to rows of bits: the same by bit, and the dead by 64. */
 static void block_slice(struct block *b, bool dead_words)
 {
 	struct dead_word *words = calloc(b->rows.n / 64 + 1, sizeof(*words));
-	uint8_t *sliced;
+	struct sliced *sliced;
 
 	assert_int_equal(sliced_make(&b->rows, &sliced), STATUS_OK);
 	b->rows.sliced = sliced;
@@ -102,7 +116,9 @@ static void block_slice(struct block *b, bool dead_words)
 
 static void block_unslice(struct block *b)
 {
-	free((void *)(uintptr_t)b->rows.sliced);
+	struct sliced *sliced = (struct sliced *)(uintptr_t)b->rows.sliced;
+
+	sliced_free(&sliced);
 	free((void *)(uintptr_t)b->rows.dead_words);
 }
 
@@ -163,26 +179,64 @@ static void sliced_bits_of_every_number_and_length_find_the_same(void **state)
 		for (uint64_t seed = 0; seed < 4; seed++) sliced_rows_give_what_rows_give(64, 40000, K, (enum dying)dying, seed);
 }
 
+/* Rows of 64 bits with as many ones each, which are told apart by leading bits, and more queries than go together; until it is stopped. */
+static void sliced_rows_that_are_alike_give_what_rows_give(void **state)
+{
+	enum { ROWS = 70000, NQ = 70 };
+	static struct hit found[NQ][K], wanted[NQ][K];
+	struct hit *all = calloc(ROWS, sizeof(*all));
+	struct block b, queries;
+	struct topk tops[NQ];
+	struct query q[NQ];
+	struct prng p;
+	size_t live = 0;
+	bool ended = false;
+
+	assert_non_null(all);
+	prng_seed(&p, 1);
+	block_init(&b, METRIC_HAMMING, 64, ROWS);
+	block_init(&queries, METRIC_HAMMING, 64, NQ);
+	for (uint32_t i = 0; i < ROWS + NQ; i++) {
+		uint32_t half = (uint32_t)prng_u64(&p), bits[2] = {half, i % 70 ? ~half : (uint32_t)prng_u64(&p)};
+		memcpy(i < ROWS ? block_row(&b, i) : block_row(&queries, i - ROWS), bits, sizeof(bits));
+		if (i < ROWS) b.ids[i] = (uint32_t)(i * 2654435761u);
+		if (i < ROWS && i % 9 == 0) atomic_store(&b.dead[i], 1);
+	}
+	block_slice(&b, true);
+	assert_true(b.rows.sliced->lead.count >= 3);
+	for (uint32_t i = 0; i < NQ; i++) {
+		q[i] = block_query(&queries, i);
+		live = plain_exact(&b, q[i], all);
+		memcpy(wanted[i], all, sizeof(wanted[i]));
+	}
+	for (long stop = 0; !ended; stop = stop * 3 + 1) {
+		struct search_work works[NQ] = {{0}};
+		struct watch watch = {works, NQ, 0, 0, stop};
+		struct pulse pulse = {watch_pairs, &watch};
+		for (uint32_t i = 0; i < NQ; i++) topk_init(&tops[i], found[i], K);
+		exact_search(&b.rows, q, NQ, &pulse, tops, works);
+		ended = watch.left >= 0;
+		assert_true(watch.most <= 40000);
+		for (uint32_t i = 0; i < NQ; i++) {
+			assert_int_equal(works[i].truncated, works[i].candidates < live);
+			if (works[i].truncated) continue;
+			topk_sort(&tops[i]);
+			assert_int_equal(tops[i].count, K);
+			for (size_t h = 0; h < K; h++) assert_int_equal(hit_cmp(&found[i][h], &wanted[i][h]), 0);
+		}
+	}
+	free(all);
+	block_unslice(&b);
+	block_free(&b);
+	block_free(&queries);
+}
+
 static void only_few_bits_are_sliced(void **state)
 {
 	assert_int_equal(sliced_planes(METRIC_HAMMING, 1), SLICED_STEP);
 	assert_int_equal(sliced_planes(METRIC_HAMMING, SLICED_DIM_MAX), SLICED_DIM_MAX);
 	assert_int_equal(sliced_planes(METRIC_HAMMING, SLICED_DIM_MAX + 1), 0);
 	assert_int_equal(sliced_planes(METRIC_EUCLIDEAN, 64), 0);
-}
-
-/* Counts the distances that go by between two questions. */
-struct watch { const struct search_work *works; size_t nq; uint64_t seen, most; long left; };
-
-static bool watch_pairs(void *arg)
-{
-	struct watch *w = arg;
-	uint64_t all = 0;
-
-	for (size_t i = 0; i < w->nq; i++) all += w->works[i].candidates;
-	if (all - w->seen > w->most) w->most = all - w->seen;
-	w->seen = all;
-	return w->left-- == 0;
 }
 
 static void a_stop_is_seen_within_a_few_thousand_distances_and_named_for_each_query(void **state)
@@ -220,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_nearest_live_rows_are_found_with_ties_by_id),
 		cmocka_unit_test(sliced_bits_of_every_number_and_length_find_the_same),
+		cmocka_unit_test(sliced_rows_that_are_alike_give_what_rows_give),
 		cmocka_unit_test(only_few_bits_are_sliced),
 		cmocka_unit_test(a_stop_is_seen_within_a_few_thousand_distances_and_named_for_each_query),
 	};

@@ -9,24 +9,22 @@
 enum {
 	BLOCK_BYTES = 192 * 1024, /* of rows: leaves room for a query and the heaps in 512 KiB */
 	PULSE_PAIRS = 2048,       /* distances between two questions to the pulse */
-	SLICED_PAIRS = 8 * PULSE_PAIRS, /* which take as long */
 	BITS_RUN = 512,
 	BITS_GROUP = 32,
 	WORD = 64,
 };
 
-/* Rows that are searched together. Of bits whole words, of sliced bits whole blocks. */
+/* Rows that are searched together. Of bits whole words. */
 static uint32_t block_rows(const struct rows *rows)
 {
-	size_t n = BLOCK_BYTES / rows->stride, most = rows->sliced ? SLICED_PAIRS : PULSE_PAIRS;
-	size_t unit = rows->sliced ? SLICED_ROWS : rows->metric == METRIC_HAMMING ? WORD : 1;
+	size_t n = BLOCK_BYTES / rows->stride, unit = rows->metric == METRIC_HAMMING ? WORD : 1;
 
-	n = (n < most ? n : most) / unit * unit;
+	n = (n < PULSE_PAIRS ? n : PULSE_PAIRS) / unit * unit;
 	return (uint32_t)(n ? n : unit);
 }
 
 /* The rows of a block that live, for all queries of a batch. */
-struct live { uint32_t count; bool all; uint64_t words[SLICED_PAIRS / WORD]; };
+struct live { uint32_t count; bool all; uint64_t words[PULSE_PAIRS / WORD]; };
 
 static void live_find(const struct rows *rows, uint32_t first, uint32_t end, struct live *ret)
 {
@@ -93,10 +91,7 @@ static void score_block(const struct rows *rows, uint32_t first, uint32_t end, c
 		return;
 	}
 	work->candidates += live->count;
-	if (rows->sliced)
-		sliced_search(rows, first / SLICED_ROWS, (end + SLICED_ROWS - 1) / SLICED_ROWS, words, query, top);
-	else
-		score_bits(rows, first, end, query, words, top);
+	score_bits(rows, first, end, query, words, top);
 }
 
 void exact_search(const struct rows *rows, const struct query *queries, size_t nq, const struct pulse *pulse,
@@ -106,6 +101,10 @@ void exact_search(const struct rows *rows, const struct query *queries, size_t n
 	struct live live;
 	uint64_t pairs = PULSE_PAIRS; /* ask before the first distance */
 
+	if (rows->sliced) {
+		sliced_search(rows, queries, nq, pulse, tops, works);
+		return;
+	}
 	for (uint32_t first = 0, end; first < rows->n; first = end) {
 		end = rows->n - first < step ? rows->n : first + step;
 		live_find(rows, first, end, &live);

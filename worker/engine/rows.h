@@ -18,6 +18,8 @@
 /* Which of 64 rows have died, bit r for row r, and the newest sequence at which one did: set before the bit. */
 struct dead_word { _Atomic uint64_t rows, newest; };
 
+struct sliced;
+
 /* n rows of one element type, row r at base + r * stride (base aligned to 64, padding zero). */
 struct rows {
 	enum metric metric;
@@ -32,7 +34,7 @@ struct rows {
 	const _Atomic uint64_t *dead_at;
 	uint64_t at;
 	const struct dead_word *dead_words; /* [n / 64, rounded up] the same by 64 rows; NULL: dead_at has to be asked row by row */
-	const uint8_t *sliced; /* the same rows by bit (sliced.h), aligned to 64; NULL: none */
+	const struct sliced *sliced; /* the same rows by bit (sliced.h); NULL: none */
 };
 static inline const void *rows_row(const struct rows *r, uint32_t i) { return r->base + (size_t)i * r->stride; }
 static inline bool rows_live(const struct rows *r, uint32_t i)

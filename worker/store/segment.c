@@ -22,7 +22,7 @@ struct segment {
 	size_t size;
 	struct segment_header header;
 	struct segment_info info;
-	uint8_t *sliced; /* of segment_rows(); NULL: none */
+	struct sliced *sliced; /* of segment_rows(); NULL: none */
 };
 
 static const uint8_t *section(const struct segment *s, enum segment_section which)
@@ -270,7 +270,7 @@ void segment_close(struct segment **segment)
 
 	if (!s) return;
 	if (s->bytes) s->io->ops->unmap(s->io, s->bytes, s->size);
-	free(s->sliced);
+	sliced_free(&s->sliced);
 	free(s);
 	*segment = NULL;
 }
