@@ -5,7 +5,8 @@
  *
  * SET: a folder of bench/data. FOLDER: the segments' own; built where they are not there, on one thread, and measured anew each time (tune.h), so
  * that a change of the measuring alone needs no build. "least" is the smallest ef, the same for every shard, of a ladder whose steps are 4 %. "x least" compares
- * the codes scored. Its last line has the processor seconds that measuring took, all shards, and the greatest misprediction. */
+ * the codes scored. "by chance" is the standard error of predicted less found: TUNE_ROWS rows told the one, QUERIES the other (of several shards each has its own
+ * rows, but smaller parts of a query to find: as much in all). Its last line has the processor seconds that measuring took, all shards, and the greatest misprediction. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -65,24 +66,30 @@ struct calibration {
 	double tune_seconds;
 };
 
-/* What a search with these efforts finds, and the codes scored by a query. */
-struct outcome { double recall, scored; };
+/* What a search with these efforts finds, how much that differs among queries (the standard deviation), and the codes scored by a query. */
+struct outcome { double recall, spread, scored; };
 
 static struct outcome search(const struct calibration *c, const struct graph_effort *efforts)
 {
-	uint64_t right = 0, scored = 0;
+	uint64_t scored = 0;
+	double sum = 0, squares = 0;
 
 	for (uint32_t q = 0; q < c->nq; q++) {
 		struct search_work work = {0};
+		double right = 0;
 		struct topk top;
 		topk_init(&top, c->hits, c->k);
 		for (uint32_t s = 0; s < c->shard_count; s++)
 			if (graph_search(&c->shards[s].space, &c->queries[q], &efforts[s], NULL, NULL, c->scratch, &top, &work) != STATUS_OK)
 				peer_die("not enough memory");
 		for (size_t i = 0; i < top.count; i++) right += c->hits[i].raw <= c->truth[q];
+		right /= c->k;
+		sum += right;
+		squares += right * right;
 		scored += work.candidates;
 	}
-	return (struct outcome){(double)right / ((double)c->nq * c->k), (double)scored / c->nq};
+	double mean = sum / c->nq;
+	return (struct outcome){mean, sqrt(fmax(squares / c->nq - mean * mean, 0)), (double)scored / c->nq};
 }
 
 /* ---- what is searched ---- */
@@ -212,15 +219,15 @@ static void row_print(const struct calibration *c, float recall, struct ladder *
 	for (uint32_t s = 0; s < c->shard_count; s++) {
 		const struct shard *shard = &c->shards[s];
 		if (!tune_choose(&shard->tune, share, spec.recall, &efforts[s])) {
-			printf("| %" PRIu32 " | %g | scan | | | | | |\n", c->shard_count, (double)recall);
+			printf("| %" PRIu32 " | %g | scan | | | | | | | |\n", c->shard_count, (double)recall);
 			return;
 		}
 		ef += efforts[s].ef / (double)c->shard_count;
 		predicted += shard->n / (double)c->base.n * tune_predict(&shard->tune, share, efforts[s].ef);
 	}
 	struct outcome got = search(c, efforts);
-	printf("| %" PRIu32 " | %g | %.0f | %.0f | %.4f | %.4f | %+.4f |", c->shard_count, (double)recall, ef, got.scored, predicted, got.recall,
-		predicted - got.recall);
+	printf("| %" PRIu32 " | %g | %.0f | %.0f | %.4f | %.4f | %+.4f | %.4f |", c->shard_count, (double)recall, ef, got.scored, predicted, got.recall,
+		predicted - got.recall, got.spread * sqrt(1.0 / TUNE_ROWS + 1.0 / c->nq));
 	if (fabs(predicted - got.recall) > *most) *most = fabs(predicted - got.recall);
 	uint32_t least = ladder_least(ladder, c, (double)recall);
 	if (least == ladder->count) {
@@ -245,8 +252,8 @@ int main(int argc, char **argv)
 	queries_load(&c, argv[1]);
 	truth_find(&c);
 	printf("%s: %" PRIu32 " rows, %" PRIu32 " queries, recall@%" PRIu32 "\n\n", argv[1], c.base.n, c.nq, c.k);
-	printf("| shards | wanted | ef | codes scored | predicted | found | apart | least ef | its codes | x least |\n"
-		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+	printf("| shards | wanted | ef | codes scored | predicted | found | apart | by chance | least ef | its codes | x least |\n"
+		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
 	for (c.shard_count = 1; c.shard_count <= SHARDS_MOST; c.shard_count *= 2) {
 		double most = 0;
 		c.tune_seconds = 0;

@@ -11,7 +11,7 @@
 #include "worker/engine/truth.h"
 
 enum {
-	QUERIES = 960,       /* for k of 1 and 10, no more than GRAPH_ROWS_MIN: the standard error at .95 is about .003, at worst (all is found or nothing) .007 */
+	QUERIES = TUNE_ROWS,       /* for k of 1 and 10, no more than GRAPH_ROWS_MIN: the standard error at .95 is about .003, at worst (all is found or nothing) .007 */
 	QUERIES_WIDE = 120,  /* of them for k of 100, with as many neighbours to find in all */
 	K = 10, K_WIDE = 100,
 	EF_LEAST = 2, EF_LEAST_WIDE = 3, EF_MOST = 6000,

@@ -8,7 +8,7 @@
 
 #include "worker/engine/graph.h"
 
-enum { TUNE_EFFORTS_MAX = 32, TUNE_KS = 3 };
+enum { TUNE_EFFORTS_MAX = 32, TUNE_KS = 3, TUNE_ROWS = 960 /* that are taken for queries; for k of 100 an eighth of them */ };
 static const uint32_t tune_ks[TUNE_KS] = {1, 10, 100};
 
 /* A point of the curve, 20 bytes; part of the segment format. */
