@@ -235,6 +235,9 @@ static void what_is_predicted_is_found(void **state)
 		fill_clusters(&b, CLUSTERS, 77, 0);
 		fill_clusters(&queries, CLUSTERS, 77, 1);
 		ann_block_init(&a, &b, TREES, 1, runner_inline());
+		/* No curve tells the first rungs, and what was measured of k = 10 and of k = 100 stands at the same ones. */
+		for (uint32_t i = 0; i < 4; i++) assert_int_equal(a.view.tune.efforts[i].ef, 2 + i);
+		for (uint32_t i = 1; i < a.view.tune.count; i++) assert_true(a.view.tune.efforts[i].ef > a.view.tune.efforts[i - 1].ef);
 		for (int j = 0; j < 5; j++) {
 			float *truth = truth_of(&a.block, &queries, ks[j]);
 			fprintf(stderr, "%-12s k %3u:", metric_name(metrics[m]), ks[j]);

@@ -14,7 +14,7 @@ enum {
 	QUERIES = TUNE_ROWS,       /* for k of 1 and 10, no more than GRAPH_ROWS_MIN: the standard error at .95 is about .003, at worst (all is found or nothing) .007 */
 	QUERIES_WIDE = 120,  /* of them for k of 100, with as many neighbours to find in all */
 	K = 10, K_WIDE = 100,
-	EF_LEAST = 2, EF_LEAST_WIDE = 3, EF_MOST = 6000,
+	EF_LEAST = 2, EF_LEAST_WIDE = 3, EF_CURVED = 5, EF_MOST = 6000,
 	SCORED_PART = 3, /* nor more of the rows than one in so many: then a scan is as good */
 	SETTLED = 2,         /* rungs */
 	PIECE = 8,           /* queries */
@@ -156,6 +156,9 @@ static enum status ask(struct measuring *m, uint32_t step, struct runner *runner
 	return (enum status)atomic_load(&m->status);
 }
 
+/* At first one by one: a search expands three rows at a time, and what it finds rises in steps that no curve tells. */
+static double rung_after(double ef) { return ef < EF_CURVED ? ef + 1 : ceil(ef * LADDER); }
+
 /* Climb until nearly everything is found, or it costs too much; points are added to efforts. */
 static enum status climb(struct measuring *m, uint32_t k, uint32_t queries, double ef, struct runner *runner, struct tune_effort *efforts,
 	uint32_t *count)
@@ -166,7 +169,7 @@ static enum status climb(struct measuring *m, uint32_t k, uint32_t queries, doub
 
 	m->k = k;
 	memset(m->got, 0, QUERIES * sizeof(*m->got));
-	for (; !enough && ef < EF_MOST && ef < n && *count < TUNE_EFFORTS_MAX; ef = ceil(ef * LADDER)) {
+	for (; !enough && ef < EF_MOST && ef < n && *count < TUNE_EFFORTS_MAX; ef = rung_after(ef)) {
 		m->effort = (struct graph_effort){(uint32_t)ef, 0};
 		status = ask(m, step, runner);
 		if (status != STATUS_OK) break;
@@ -207,18 +210,26 @@ static int by_ef(const void *a, const void *b)
 	return x->ef < y->ef ? -1 : x->ef > y->ef;
 }
 
-/* Each ladder has rungs that the other one does not: there its curve is between its own. And more effort finds no less: chance is evened out. */
-static void join_ladders(struct tune_effort *efforts, uint32_t count)
+/* The ladders have the same rungs, of which one has more at either end; the other's curve is level there, or unknown. And more effort finds no less: chance
+ * is evened out. How many points are left of `count`, ascending, of which two may be of one rung. */
+static uint32_t join_ladders(struct tune_effort *efforts, uint32_t count)
 {
 	struct tune_effort measured[TUNE_EFFORTS_MAX];
 	const struct tune_view t = {count, measured};
+	uint32_t rungs = 0;
 
 	memcpy(measured, efforts, count * sizeof(*efforts));
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
+		struct tune_effort e = measured[i];
+		if (i > 0 && e.ef == measured[i - 1].ef) continue;
+		if (i + 1 < count && e.ef == measured[i + 1].ef && !(e.recall[0] > 0)) e.scored = measured[i + 1].scored; /* told by more rows */
 		for (int j = 0; j < TUNE_KS; j++) {
-			if (!(efforts[i].recall[j] > 0)) efforts[i].recall[j] = (float)recall_at(&t, j, efforts[i].ef);
-			if (i > 0 && efforts[i].recall[j] < efforts[i - 1].recall[j]) efforts[i].recall[j] = efforts[i - 1].recall[j];
+			e.recall[j] = (float)recall_at(&t, j, e.ef);
+			if (rungs > 0 && e.recall[j] < efforts[rungs - 1].recall[j]) e.recall[j] = efforts[rungs - 1].recall[j];
 		}
+		efforts[rungs++] = e;
+	}
+	return rungs;
 }
 
 enum status tune_measure(const struct graph_space *space, uint64_t seed, struct runner *runner, const struct pulse *pulse,
@@ -238,7 +249,7 @@ enum status tune_measure(const struct graph_space *space, uint64_t seed, struct 
 	measuring_release(&m);
 	if (status != STATUS_OK) return status;
 	qsort(efforts, count, sizeof(*efforts), by_ef);
-	join_ladders(efforts, count);
+	count = join_ladders(efforts, count);
 	memcpy(ret_efforts, efforts, count * sizeof(*efforts));
 	*ret_count = count;
 	return STATUS_OK;
