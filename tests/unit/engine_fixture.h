@@ -99,6 +99,15 @@ static inline void fill_clusters(struct block *b, uint32_t clusters, uint64_t se
 	block_finish(b);
 }
 
+static inline struct block block_of_clusters(enum metric m, uint32_t dim, uint32_t n, uint32_t clusters, uint64_t seed, uint64_t stream)
+{
+	struct block b;
+
+	block_init(&b, m, dim, n);
+	fill_clusters(&b, clusters, seed, stream);
+	return b;
+}
+
 /* ---- threads ---- */
 
 struct thread_piece { void (*work)(void *arg, size_t i); void *arg; size_t first, n, step; };

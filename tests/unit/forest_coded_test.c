@@ -8,25 +8,13 @@
 #include <float.h>
 
 #include "tests/unit/ann_fixture.h"
+#include "worker/engine/knn.h"
 
 enum { ROWS = 3000, DIM = 24, CLUSTERS = 20, TREES = 7, QUERIES = 12, K_MOST = 30 };
 
 static const enum metric metrics[] = {METRIC_ANGULAR, METRIC_EUCLIDEAN, METRIC_MANHATTAN, METRIC_DOT};
 
-static struct block clusters_of(enum metric m, uint32_t n, uint64_t stream)
-{
-	struct block b;
-
-	block_init(&b, m, DIM, n);
-	fill_clusters(&b, CLUSTERS, 5, stream);
-	return b;
-}
-
-static int by_key(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
-}
+static struct block clusters_of(enum metric m, uint32_t n, uint64_t stream) { return block_of_clusters(m, DIM, n, CLUSTERS, 5, stream); }
 
 static uint32_t row_of(const struct rows *rows, uint64_t id)
 {
@@ -42,7 +30,7 @@ static uint64_t plain_search(const struct ann_block *a, const struct query *quer
 	const struct codes *codes = &a->view.codes;
 	uint8_t *code = aligned_alloc(CODE_ALIGN, codes->stride);
 	struct hit *met = calloc(ROWS, sizeof(*met));
-	uint64_t *keys = calloc(ROWS, sizeof(*keys));
+	knn_key *keys = calloc(ROWS, sizeof(*keys));
 	struct search_work work = {0};
 	struct topk all;
 	size_t keep = 4 * top->capacity > 64 ? 4 * top->capacity : 64;
@@ -55,11 +43,11 @@ static uint64_t plain_search(const struct ann_block *a, const struct query *quer
 	for (size_t i = 0; i < all.count; i++) {
 		uint32_t row = row_of(rows, met[i].id), score;
 		quant_score(codes, code, &row, 1, &score);
-		keys[i] = (uint64_t)score << 32 | row;
+		keys[i] = knn_key_of(score, row);
 	}
-	qsort(keys, all.count, sizeof(*keys), by_key);
+	knn_sort(keys, all.count);
 	for (size_t i = 0; i < all.count && i < keep; i++) {
-		uint32_t row = (uint32_t)keys[i];
+		uint32_t row = knn_row(keys[i]);
 		topk_push(top, (struct hit){.id = rows->ids[row],
 			.raw = vec_raw(rows->metric, rows_row(rows, row), rows->norm2[row], query->row, query->norm2, rows->dim)});
 	}

@@ -16,14 +16,7 @@
 
 enum { ROWS = 3000, DIM = 24, CLUSTERS = 20 };
 
-static struct block clusters_of(enum metric m, uint32_t n, uint64_t stream)
-{
-	struct block b;
-
-	block_init(&b, m, DIM, n);
-	fill_clusters(&b, CLUSTERS, 5, stream);
-	return b;
-}
+static struct block clusters_of(enum metric m, uint32_t n, uint64_t stream) { return block_of_clusters(m, DIM, n, CLUSTERS, 5, stream); }
 
 /* ---- neighbours ---- */
 

@@ -9,6 +9,8 @@
 
 #include "worker/engine/exact.h"
 #include "worker/engine/forest.h"
+#include "worker/engine/knn.h"
+#include "worker/engine/met.h"
 
 /* PULSE_EXACT: rows scored exactly between two questions to the pulse, and so many even after it has said stop. */
 enum { PREFETCH_AHEAD = 4, ASK_MOST = 256, PULSE_LEAVES = 16, PULSE_EXACT = 1024 };
@@ -16,19 +18,17 @@ enum { PREFETCH_AHEAD = 4, ASK_MOST = 256, PULSE_LEAVES = 16, PULSE_EXACT = 1024
 struct waiting { float priority; uint32_t node, tree; };
 
 struct forest_scratch {
-	uint64_t *met;      /* bitmap over rows, all zero between searches */
-	uint32_t *touched;  /* words of it that are not zero, and room for one more */
-	size_t words, touched_count;
+	struct met met;
 	struct waiting *heap;
 	size_t heap_count, heap_room;
 	float *query;       /* dot: the query at the length of the longest row */
 	uint8_t *planes;    /* the coded query as the planes see it */
 	size_t query_floats; /* of both */
-	/* By codes: the coded query; and of the rows that were scored, as score << 32 | row, the `keep` least and at most as many more. None of `limit` or
+	/* By codes: the coded query; and of the rows that were scored, by their scores, the `keep` least and at most as many more. None of `limit` or
 	 * more is among the least. */
 	uint8_t *code;
 	size_t code_room;
-	uint64_t *scored, limit;
+	knn_key *scored, limit;
 	size_t scored_count, keep, scored_room;
 };
 
@@ -43,8 +43,7 @@ void forest_scratch_free(struct forest_scratch **scratch)
 	struct forest_scratch *s = *scratch;
 
 	if (!s) return;
-	free(s->met);
-	free(s->touched);
+	met_release(&s->met);
 	free(s->heap);
 	free(s->query);
 	free(s->planes);
@@ -56,22 +55,7 @@ void forest_scratch_free(struct forest_scratch **scratch)
 
 static enum status prepare(struct forest_scratch *s, const struct forest_view *f)
 {
-	size_t words = ((size_t)f->n + 63) / 64;
-
-	if (words > s->words) {
-		uint64_t *met = calloc(words, sizeof(*met));
-		uint32_t *touched = malloc((words + 1) * sizeof(*touched));
-		if (!met || !touched) {
-			free(met);
-			free(touched);
-			return STATUS_NO_MEMORY;
-		}
-		free(s->met);
-		free(s->touched);
-		s->met = met;
-		s->touched = touched;
-		s->words = words;
-	}
+	if (!met_reserve(&s->met, f->n)) return STATUS_NO_MEMORY;
 	/* Every node is pushed at most once: this is all that the heap can need, so that the search itself cannot fail. */
 	if (f->nodes > s->heap_room) {
 		struct waiting *heap = realloc(s->heap, f->nodes * sizeof(*heap));
@@ -122,23 +106,6 @@ static struct waiting heap_pop(struct forest_scratch *s)
 	}
 	s->heap[at] = w;
 	return first;
-}
-
-/* 1 if the row was not met before, else 0: a coin flip to a processor, so it is counted with, not branched on. */
-static inline uint32_t first_meeting(struct forest_scratch *s, uint32_t row)
-{
-	uint64_t old = s->met[row / 64], bit = (uint64_t)1 << row % 64;
-
-	s->met[row / 64] = old | bit;
-	s->touched[s->touched_count] = row / 64;
-	s->touched_count += !old;
-	return !(old & bit);
-}
-
-static void forget(struct forest_scratch *s)
-{
-	for (size_t i = 0; i < s->touched_count; i++) s->met[s->touched[i]] = 0;
-	s->touched_count = 0;
 }
 
 /* The query as a point among those that the planes divide (split.h), coded as the rows are. dot: the further component is 0, so it is left
@@ -243,43 +210,27 @@ static void score_exactly(const struct scoring *c, const uint32_t *fresh, uint32
 	for (uint32_t i = 0; i < n; i++) offer(c->rows, c->query, fresh[i], c->top);
 }
 
-/* Of n different keys the `keep` least, in no order, if there are more; and what they are all less than. The threshold is found by bisection, whose looks the
- * compiler does many keys at once. */
-static size_t keep_least(uint64_t *keys, size_t n, size_t keep, uint64_t *ret_limit)
+/* The `keep` least come first, and none as large as the last of them is wanted any more. */
+static void keep_least(struct forest_scratch *s)
 {
-	uint64_t low = 0, high = 0; /* fewer than keep are below low; keep or more are below high */
-	size_t kept = 0;
-
-	if (n <= keep) return n;
-	for (size_t i = 0; i < n; i++) high = keys[i] >= high ? keys[i] + 1 : high;
-	while (high - low > 1) {
-		uint64_t middle = low + (high - low) / 2;
-		size_t below = 0;
-		for (size_t i = 0; i < n; i++) below += keys[i] < middle;
-		if (below < keep)
-			low = middle;
-		else
-			high = middle;
-		if (below == keep) break;
-	}
-	for (size_t i = 0; i < n && kept < keep; i++)
-		if (keys[i] < high) keys[kept++] = keys[i];
-	*ret_limit = high;
-	return kept;
+	if (s->scored_count <= s->keep) return;
+	s->limit = knn_select(s->scored, s->scored_count, s->keep);
+	s->scored_count = s->keep;
 }
 
 static void score_by_codes(const struct scoring *c, struct forest_scratch *s, const uint32_t *fresh, uint32_t n)
 {
 	uint32_t scores[FOREST_LEAF_MAX];
-	uint64_t *scored = s->scored, limit = s->limit;
+	knn_key *scored = s->scored, limit = s->limit;
 	size_t count = s->scored_count;
 
 	quant_score(c->codes, s->code, fresh, n, scores);
 	for (uint32_t i = 0; i < n; i++) {
-		scored[count] = (uint64_t)scores[i] << 32 | fresh[i];
+		scored[count] = knn_key_of(scores[i], fresh[i]);
 		count += scored[count] < limit;
 	}
-	s->scored_count = count < 2 * s->keep ? count : keep_least(scored, count, s->keep, &s->limit);
+	s->scored_count = count;
+	if (count >= 2 * s->keep) keep_least(s);
 }
 
 /* Leaves on their way. What a leaf needs is asked from memory one leaf before its turn: of the last one that was reached, the numbers of its rows; of the one
@@ -304,7 +255,7 @@ static void pass(const struct forest_view *f, const struct scoring *c, struct pa
 	for (uint32_t i = 0; i < p->reached.count; i++) {
 		uint32_t row = forest_row(f, p->tree, p->reached.first + i);
 		fresh[n] = row;
-		n += first_meeting(s, row) & rows_live(rows, row);
+		n += first_meeting(&s->met, row) & rows_live(rows, row);
 	}
 	for (uint32_t i = 0; i < n; i++) ask(base + fresh[i] * stride, stride);
 	if (c->codes)
@@ -350,7 +301,7 @@ static void inspect(const struct forest_view *f, const struct scoring *c, uint64
 	}
 	pass(f, c, &passing, s, work);
 	pass(f, c, &passing, s, work);
-	forget(s);
+	met_forget(&s->met);
 }
 
 enum status forest_search(const struct forest_view *f, const struct rows *rows, const struct query *query, uint64_t budget,
@@ -375,7 +326,7 @@ static enum status prepare_codes(struct forest_scratch *s, const struct codes *c
 	size_t room = 2 * keep + FOREST_LEAF_MAX;
 
 	if (room > s->scored_room) {
-		uint64_t *scored = realloc(s->scored, room * sizeof(*scored));
+		knn_key *scored = realloc(s->scored, room * sizeof(*scored));
 		if (!scored) return STATUS_NO_MEMORY;
 		s->scored = scored;
 		s->scored_room = room;
@@ -405,14 +356,15 @@ static size_t rerank_wanted(uint64_t budget, size_t k)
 /* False: stopped by the pulse. */
 static bool rerank(struct forest_scratch *s, const struct scoring *c, const struct pulse *pulse)
 {
-	size_t n = keep_least(s->scored, s->scored_count, s->keep, &s->limit);
+	keep_least(s);
+	size_t n = s->scored_count;
 
 	for (size_t i = 0; i < n; i++) {
 		if (i % PULSE_EXACT == PULSE_EXACT - 1 && pulse_stop(pulse)) return false;
 		if (i + PREFETCH_AHEAD < n)
 			for (size_t at = 0; at < c->rows->stride && at < 1024; at += 64)
-				__builtin_prefetch((const uint8_t *)rows_row(c->rows, (uint32_t)s->scored[i + PREFETCH_AHEAD]) + at);
-		offer(c->rows, c->query, (uint32_t)s->scored[i], c->top);
+				__builtin_prefetch((const uint8_t *)rows_row(c->rows, knn_row(s->scored[i + PREFETCH_AHEAD])) + at);
+		offer(c->rows, c->query, knn_row(s->scored[i]), c->top);
 	}
 	return true;
 }

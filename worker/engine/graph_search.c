@@ -11,6 +11,7 @@
 
 #include "worker/engine/exact.h"
 #include "worker/engine/graph.h"
+#include "worker/engine/met.h"
 
 enum {
 	EXPAND = 3,          /* rows chosen in a step */
@@ -35,17 +36,9 @@ typedef uint64_t entry;
 static entry entry_of(uint32_t score, uint32_t row) { return (uint64_t)score << 32 | (uint64_t)row << 1; }
 static uint32_t entry_row(entry e) { return (uint32_t)e >> 1; }
 
-/* Which rows were met in this search. */
-struct met {
-	uint64_t *bits;    /* over rows, all zero between searches */
-	uint32_t *touched; /* words of it that are not zero, and room for one more */
-	size_t count;
-};
-
 struct graph_scratch {
 	struct forest_scratch *forest;
 	struct met met;
-	size_t words;      /* of met */
 	entry *pool;
 	size_t pool_room;
 	uint8_t *query;    /* coded */
@@ -72,8 +65,7 @@ void graph_scratch_free(struct graph_scratch **scratch)
 
 	if (!s) return;
 	forest_scratch_free(&s->forest);
-	free(s->met.bits);
-	free(s->met.touched);
+	met_release(&s->met);
 	free(s->pool);
 	free(s->query);
 	free(s->fresh);
@@ -85,21 +77,9 @@ void graph_scratch_free(struct graph_scratch **scratch)
 
 static enum status prepare(struct graph_scratch *s, const struct graph_space *space, size_t ef)
 {
-	size_t words = ((size_t)space->graph.n + 63) / 64, fresh = (size_t)space->rows.n + 1;
+	size_t fresh = (size_t)space->rows.n + 1;
 
-	if (words > s->words) {
-		uint64_t *bits = calloc(words, sizeof(*bits));
-		uint32_t *touched = malloc((words + 1) * sizeof(*touched));
-		if (!bits || !touched) {
-			free(bits);
-			free(touched);
-			return STATUS_NO_MEMORY;
-		}
-		free(s->met.bits);
-		free(s->met.touched);
-		s->met = (struct met){bits, touched, 0};
-		s->words = words;
-	}
+	if (!met_reserve(&s->met, space->graph.n)) return STATUS_NO_MEMORY;
 	if (ef + 1 > s->pool_room) {
 		entry *pool = realloc(s->pool, (ef + 1) * sizeof(*pool));
 		if (!pool) return STATUS_NO_MEMORY;
@@ -125,22 +105,6 @@ static enum status prepare(struct graph_scratch *s, const struct graph_space *sp
 		s->fresh_room = fresh;
 	}
 	return STATUS_OK;
-}
-
-static inline bool first_meeting(struct met *m, uint32_t row)
-{
-	uint64_t *word = &m->bits[row / 64], old = *word, bit = (uint64_t)1 << row % 64;
-
-	*word = old | bit;
-	m->touched[m->count] = row / 64;
-	m->count += !old;
-	return !(old & bit);
-}
-
-static void forget(struct met *m)
-{
-	for (size_t i = 0; i < m->count; i++) m->bits[m->touched[i]] = 0;
-	m->count = 0;
 }
 
 /* ---- the pool ---- */
@@ -372,7 +336,7 @@ enum status graph_search(const struct graph_space *space, const struct query *qu
 		for (uint32_t i = 0; i < leaves[l].count; i++)
 			if (first_meeting(&s->met, leaves[l].first + i)) s->fresh[n++] = leaves[l].first + i;
 	if (!wander(space, absence, s, &pool, n, budget, pulse, &scored)) work->truncated = true;
-	forget(&s->met);
+	met_forget(&s->met);
 	if (!rerank(space, query, s, &pool, wanted, pulse, top)) work->truncated = true;
 	work->candidates += scored;
 	return STATUS_OK;
