@@ -255,7 +255,7 @@ static void pass(const struct forest_view *f, const struct scoring *c, struct pa
 	for (uint32_t i = 0; i < p->reached.count; i++) {
 		uint32_t row = forest_row(f, p->tree, p->reached.first + i);
 		fresh[n] = row;
-		n += first_meeting(&s->met, row) & rows_live(rows, row);
+		n += (uint32_t)first_meeting(&s->met, row) & rows_live(rows, row);
 	}
 	for (uint32_t i = 0; i < n; i++) ask(base + fresh[i] * stride, stride);
 	if (c->codes)
